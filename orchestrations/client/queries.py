@@ -1,0 +1,205 @@
+"""The read side: lists by keyset, one instance, its history, counts. Frozen values, never models or query sets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core import signing
+from django.db.models import Q, QuerySet
+
+from orchestrations.client import decoding
+from orchestrations.client.status import (
+    AuditRow,
+    ChildSummary,
+    Health,
+    HistoryPage,
+    HistoryRow,
+    InstanceDetail,
+    InstancePage,
+    InstanceSummary,
+    StatusCounts,
+)
+from orchestrations.engine.state import LIVE, Status
+from orchestrations.errors import InstanceNotFoundError, InvalidError
+from orchestrations.store import clock
+from orchestrations.store.models import AuditEntry, HistoryEvent, Instance, Supervisor, Worker
+
+PAGE_SIZE = 100
+PAGE_LIMIT = 1000
+COUNT_LIMIT = 10_000
+SALT = "orchestrations.cursor"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFilter:
+    """What to list, joined by and; bounds are inclusive (QRY-2)."""
+
+    statuses: frozenset[Status] = frozenset()
+    name_prefix: str = ""
+    instance_id_prefix: str = ""
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    updated_from: datetime | None = None
+    updated_to: datetime | None = None
+    completed_from: datetime | None = None
+    completed_to: datetime | None = None
+    tags: tuple[tuple[str, str | None], ...] = field(default=())
+    custom_status: str = ""
+    blocked: bool | None = None
+    parent: str = ""
+
+    def digest(self) -> str:
+        """A short text that differs whenever the filter does; it is part of every continuation token."""
+        values = asdict(self) | {"statuses": sorted(self.statuses)}
+        return hashlib.sha256(json.dumps(values, default=str, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def list_instances(hub: str, where: InstanceFilter, *, token: str = "", size: int = PAGE_SIZE) -> InstancePage:
+    """Return up to `size` (at most 1000) instances, newest created first, that `where` admits (QRY-3).
+
+    Raises `InvalidError` (`cursor.invalid`) for a token that is damaged, foreign or of another filter.
+    """
+    rows = _filtered(hub, where)
+    if token:
+        created_at, pk = _read_token(token, where)
+        rows = rows.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk))
+    size = max(1, min(size, PAGE_LIMIT))
+    found = list(rows.order_by("-created_at", "-id")[: size + 1])
+    more = len(found) > size
+    found = found[:size]
+    last = found[-1] if more else None
+    next_token = _make_token(last.created_at, last.pk, where) if last else ""
+    return InstancePage(rows=tuple(decoding.summary(row) for row in found), token=next_token)
+
+
+def list_summaries(hub: str, instance_ids: Sequence[str]) -> tuple[InstanceSummary, ...]:
+    """Return those of the named instances that exist, newest first: a page's rows again, after a hint."""
+    rows = _filtered(hub, InstanceFilter()).filter(instance_id__in=list(instance_ids))
+    return tuple(decoding.summary(row) for row in rows.order_by("-created_at", "-id"))
+
+
+def list_revisions(hub: str, instance_ids: Iterable[str]) -> dict[str, int]:
+    """Return instance id → revision for those that exist: one read of an index, for tags."""
+    rows = Instance.objects.filter(hub__name=hub, instance_id__in=list(instance_ids))
+    return dict(rows.values_list("instance_id", "revision"))
+
+
+def count_instances(hub: str, where: InstanceFilter, *, limit: int = COUNT_LIMIT) -> StatusCounts:
+    """Return how many instances `where` admits for each status, exactly up to `limit`, then "at least" (QRY-4)."""
+    counts: dict[Status, int] = {}
+    at_least = set()
+    for status in Status:
+        if where.statuses and status not in where.statuses:
+            continue
+        number = _filtered(hub, where).filter(status=status).order_by()[: limit + 1].count()
+        if number > limit:
+            at_least.add(status)
+        if number:
+            counts[status] = min(number, limit)
+    return StatusCounts(counts=counts, at_least=frozenset(at_least))
+
+
+def find_instance(hub: str, instance_id: str) -> InstanceDetail | None:
+    """Return the instance with its payloads, or None."""
+    row = Instance.objects.select_related("parent").filter(hub__name=hub, instance_id=instance_id).first()
+    return decoding.detail(row) if row else None
+
+
+def get_instance(hub: str, instance_id: str) -> InstanceDetail:
+    """Return the instance with its payloads; `InstanceNotFoundError` if there is none."""
+    found = find_instance(hub, instance_id)
+    if found is None:
+        raise InstanceNotFoundError(instance_id)
+    return found
+
+
+def list_history(hub: str, instance_id: str, *, start: int = 0, size: int | None = None) -> HistoryPage:
+    """Return the present execution's history events from sequence `start` on, in order.
+
+    Raises `InstanceNotFoundError`.
+    """
+    row = Instance.objects.filter(hub__name=hub, instance_id=instance_id).only("execution", "next_sequence").first()
+    if row is None:
+        raise InstanceNotFoundError(instance_id)
+    events = HistoryEvent.objects.filter(instance_id=row.pk, execution=row.execution, sequence__gte=start)
+    values = events.order_by("sequence").values_list("sequence", "kind", "body")
+    page = values[:size] if size is not None else values
+    rows = tuple(HistoryRow(sequence=s, kind=k, members=json.loads(b)) for s, k, b in page)
+    return HistoryPage(execution_id=row.execution, rows=rows, total=row.next_sequence)
+
+
+def list_children(hub: str, instance_id: str, *, size: int = PAGE_SIZE) -> tuple[ChildSummary, ...]:
+    """Return the instance's sub-orchestrations, oldest first."""
+    rows = Instance.objects.filter(hub__name=hub, parent__hub__name=hub, parent__instance_id=instance_id)
+    values = rows.order_by("id").values_list("instance_id", "name", "status")[:size]
+    return tuple(ChildSummary(instance_id=i, name=n, status=Status(s)) for i, n, s in values)
+
+
+def list_audit(hub: str, instance_id: str, *, size: int = PAGE_SIZE) -> tuple[AuditRow, ...]:
+    """Return what was done to the instance, newest first."""
+    rows = AuditEntry.objects.filter(hub__name=hub, instance_id=instance_id).order_by("-id")
+    values = rows.values_list("at", "actor", "action", "instance_id", "reason", "result")[:size]
+    return tuple(AuditRow(*row) for row in values)
+
+
+def read_health(*, worker_timeout_seconds: float = 30.0) -> Health:
+    """Return how many workers are alive and how long ago any supervisor swept."""
+    now = clock.now()
+    workers = Worker.objects.filter(seen_at__gte=now - timedelta(seconds=worker_timeout_seconds)).count()
+    swept = Supervisor.objects.exclude(swept_at=None).order_by("-swept_at").values_list("swept_at", flat=True).first()
+    age = (now - swept).total_seconds() if swept else None
+    return Health(workers=workers, sweep_age_seconds=age)
+
+
+def count_live(hub: str, *, limit: int = COUNT_LIMIT) -> int:
+    """Return the number of instances that have not ended, cut at `limit`."""
+    return Instance.objects.filter(hub__name=hub, status__in=LIVE).order_by()[:limit].count()
+
+
+def _filtered(hub: str, where: InstanceFilter) -> QuerySet[Instance]:
+    rows = Instance.objects.filter(hub__name=hub).select_related("parent").defer("input", "output", "failure")
+    if where.statuses:
+        rows = rows.filter(status__in=where.statuses)
+    for name in ("created", "updated", "completed"):
+        for bound, operator in (("from", "gte"), ("to", "lte")):
+            value = getattr(where, f"{name}_{bound}")
+            if value is not None:
+                rows = rows.filter(**{f"{name}_at__{operator}": value})
+    return _filtered_by_text(rows, where)
+
+
+def _filtered_by_text(rows: QuerySet[Instance], where: InstanceFilter) -> QuerySet[Instance]:
+    if where.name_prefix:
+        rows = rows.filter(name__startswith=where.name_prefix)
+    if where.instance_id_prefix:
+        rows = rows.filter(instance_id__startswith=where.instance_id_prefix)
+    for key, value in where.tags:
+        wanted = json.dumps(key) + ":" + ("" if value is None else json.dumps(value, ensure_ascii=False))
+        rows = rows.filter(tags__contains=wanted)
+    if where.custom_status:
+        rows = rows.filter(custom_status__icontains=where.custom_status)
+    if where.blocked is not None:
+        rows = rows.exclude(blocked="") if where.blocked else rows.filter(blocked="")
+    if where.parent:
+        rows = rows.filter(parent__instance_id=where.parent)
+    return rows
+
+
+def _make_token(created_at: datetime, pk: int, where: InstanceFilter) -> str:
+    return signing.dumps([created_at.isoformat(), pk, where.digest()], salt=SALT, compress=True)
+
+
+def _read_token(token: str, where: InstanceFilter) -> tuple[datetime, int]:
+    try:
+        content: Any = signing.loads(token, salt=SALT)
+        created_at, pk, digest = content
+        if digest != where.digest():
+            raise ValueError("of another filter")
+        return datetime.fromisoformat(created_at), int(pk)
+    except (signing.BadSignature, ValueError, TypeError) as error:
+        raise InvalidError(f"The continuation token is not valid ({error}). Start again without it.", code="cursor.invalid") from None

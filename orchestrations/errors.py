@@ -1,0 +1,148 @@
+"""The exception tree. Every class says what happened; `code` is stable, and facts are attributes.
+
+The codes and texts are listed in docs/errors.md. Surfaces map codes to HTTP statuses and exit codes, each in one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class DurableError(Exception):
+    """Something that this product refuses or reports."""
+
+    code = "durable.error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class NotRegisteredError(DurableError):
+    """No function of that kind has that name."""
+
+    def __init__(self, kind: str, name: str, near: Sequence[str] = ()) -> None:
+        article = "An" if kind[0] in "aeiou" else "A"
+        hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+        super().__init__(f"{article} '{name}' {kind} was not registered.{hint}")
+        self.code = f"{kind}.unknown"
+        self.kind, self.name, self.near = kind, name, tuple(near)
+
+
+class InstanceNotFoundError(DurableError):
+    """The task hub has no instance with that id."""
+
+    code = "instance.unknown"
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__(f"No instance with ID '{instance_id}' found.")
+        self.instance_id = instance_id
+
+
+class InstanceExistsError(DurableError):
+    """An instance with that id exists and the reuse policy does not replace it."""
+
+    code = "instance.exists"
+
+    def __init__(self, instance_id: str, status: str) -> None:
+        super().__init__(f"An instance with ID '{instance_id}' already exists and is {status}.")
+        self.instance_id, self.status = instance_id, status
+
+
+class WrongStatusError(DurableError):
+    """The operation does not apply to an instance in its present status."""
+
+    def __init__(self, message: str, *, code: str, instance_id: str, status: str) -> None:
+        super().__init__(message)
+        self.code, self.instance_id, self.status = code, instance_id, status
+
+    @classmethod
+    def terminal(cls, instance_id: str, status: str, since: str, refused: str) -> WrongStatusError:
+        """The instance has ended and takes no event, suspension or termination."""
+        message = f"Instance '{instance_id}' is {status} since {since}; it takes no {refused}."
+        return cls(message, code="instance.terminal", instance_id=instance_id, status=status)
+
+
+class StaleRevisionError(DurableError):
+    """The instance has changed since the page was rendered from which the operation comes."""
+
+    code = "instance.changed"
+
+    def __init__(self, instance_id: str, expected: int, found: int, what: str) -> None:
+        super().__init__(f"Instance '{instance_id}' has changed since this page was made: {what}")
+        self.instance_id, self.expected, self.found, self.what = instance_id, expected, found, what
+
+
+class AlreadyDecidedError(DurableError):
+    """Somebody else has decided this approval."""
+
+    code = "approval.decided"
+
+    def __init__(self, instance_id: str, decision: str, actor: str, at: str) -> None:
+        super().__init__(f"Already {decision} by {actor} at {at}.")
+        self.instance_id, self.decision, self.actor, self.at = instance_id, decision, actor, at
+
+
+class NotWaitingError(DurableError):
+    """The instance does not wait for such an event, so there is nothing to decide."""
+
+    code = "approval.not-waiting"
+
+    def __init__(self, instance_id: str, event_name: str) -> None:
+        super().__init__(f"Instance '{instance_id}' does not wait for the event '{event_name}'.")
+        self.instance_id, self.event_name = instance_id, event_name
+
+
+class NondeterminismError(DurableError):
+    """On replay the code asked for something else than the history holds."""
+
+    code = "nondeterminism"
+
+    def __init__(self, orchestrator: str, sequence: int, expected: str, found: str, hint: str = "") -> None:
+        super().__init__(
+            f"Non-deterministic orchestrator '{orchestrator}': at sequence number {sequence} the history holds "
+            f"{expected}, but the code asked for {found}. Either the code was changed after this instance had started "
+            "(deploy the code it started with, or give the change a new version), or the code decides by something "
+            "that is not replayed (clock, random value, environment, I/O, order of a set). Nothing was written; the "
+            f"instance continues by itself when matching code is deployed.{hint}"
+        )
+        self.sequence, self.expected, self.found = sequence, expected, found
+
+
+class PayloadError(DurableError):
+    """A value is no JSON, or larger or deeper than the limit."""
+
+    def __init__(self, message: str, *, code: str, pointer: str = "") -> None:
+        super().__init__(message)
+        self.code, self.pointer = code, pointer
+
+    @classmethod
+    def too_large(cls, what: str, size: int, limit: int) -> PayloadError:
+        advice = "Store it elsewhere and pass a reference."
+        return cls(f"{what} has {size} bytes, the limit is {limit}. {advice}", code="payload.too-large")
+
+
+class LimitExceededError(DurableError):
+    """Something new would go beyond a limit."""
+
+    def __init__(self, message: str, *, code: str, size: int, limit: int) -> None:
+        super().__init__(message)
+        self.code, self.size, self.limit = code, size, limit
+
+
+class PermissionDenied(DurableError):
+    """The actor may not do this."""
+
+    code = "scope.missing"
+
+    def __init__(self, permission: str) -> None:
+        super().__init__(f"This needs the permission {permission}.")
+        self.permission = permission
+
+
+class InvalidError(DurableError, ValueError):
+    """An argument breaks a rule: an id, a name, tags, a cursor."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
