@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core import signing
 from django.db.models import Q, QuerySet
@@ -27,7 +27,7 @@ from orchestrations.client.status import (
 from orchestrations.engine.state import LIVE, Status
 from orchestrations.errors import InstanceNotFoundError, InvalidError
 from orchestrations.store import clock
-from orchestrations.store.models import AuditEntry, HistoryEvent, Instance, Supervisor, Worker
+from orchestrations.store.models import AuditEntry, HistoryEvent, Instance, Supervisor, TaskHub, Worker
 
 PAGE_SIZE = 100
 PAGE_LIMIT = 1000
@@ -59,6 +59,15 @@ class InstanceFilter:
         return hashlib.sha256(json.dumps(values, default=str, sort_keys=True).encode()).hexdigest()[:16]
 
 
+class Marks(NamedTuple):
+    """An instance's execution, length of history, revision and status."""
+
+    execution_id: str
+    history_length: int
+    revision: int
+    status: Status
+
+
 def list_instances(hub: str, where: InstanceFilter, *, token: str = "", size: int = PAGE_SIZE) -> InstancePage:
     """Return up to `size` (at most 1000) instances, newest created first, that `where` admits (QRY-3).
 
@@ -75,6 +84,19 @@ def list_instances(hub: str, where: InstanceFilter, *, token: str = "", size: in
     last = found[-1] if more else None
     next_token = _make_token(last.created_at, last.pk, where) if last else ""
     return InstancePage(rows=tuple(decoding.summary(row) for row in found), token=next_token)
+
+
+def count_newer(hub: str, where: InstanceFilter, created_at: datetime | None, *, limit: int = PAGE_SIZE) -> int:
+    """Return how many instances that `where` admits were created after an instant (None: at any time), cut at `limit`."""
+    rows = _filtered(hub, where)
+    if created_at is not None:
+        rows = rows.filter(created_at__gt=created_at)
+    return rows.order_by()[:limit].count()
+
+
+def list_hubs() -> tuple[str, ...]:
+    """Return the names of the task hubs."""
+    return tuple(TaskHub.objects.order_by("name").values_list("name", flat=True))
 
 
 def list_summaries(hub: str, instance_ids: Sequence[str]) -> tuple[InstanceSummary, ...]:
@@ -116,6 +138,13 @@ def get_instance(hub: str, instance_id: str) -> InstanceDetail:
     if found is None:
         raise InstanceNotFoundError(instance_id)
     return found
+
+
+def find_marks(hub: str, instance_id: str) -> Marks | None:
+    """Return what tells whether anything of an instance has changed, or None if there is none. One small read."""
+    rows = Instance.objects.filter(hub__name=hub, instance_id=instance_id)
+    found = rows.values_list("execution", "next_sequence", "revision", "status").first()
+    return Marks(found[0], found[1], found[2], Status(found[3])) if found else None
 
 
 def list_history(hub: str, instance_id: str, *, start: int = 0, size: int | None = None) -> HistoryPage:

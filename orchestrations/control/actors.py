@@ -1,0 +1,43 @@
+"""Session → Actor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from django.contrib.auth.models import Group
+
+
+class Role(StrEnum):
+    """The roles. Each is a Django group of this name; a superuser is an admin besides."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: the name that the audit keeps, the user behind it, and what it is allowed to be."""
+
+    name: str
+    user_id: int | None
+    roles: frozenset[Role]
+
+
+def actor_from_user(user: Any) -> Actor | None:
+    """Return the actor of a signed-in, active user, or None for anybody else. One query."""
+    if not (user and user.is_authenticated and user.is_active):
+        return None
+    names = set(user.groups.values_list("name", flat=True))
+    roles = {role for role in Role if role.value in names}
+    if user.is_superuser:
+        roles.add(Role.ADMIN)
+    return Actor(name=user.get_username(), user_id=user.pk, roles=frozenset(roles))
+
+
+def ensure_roles() -> dict[Role, Group]:
+    """Create the groups that are missing, and return all of them. Idempotent."""
+    return {role: Group.objects.get_or_create(name=role.value)[0] for role in Role}

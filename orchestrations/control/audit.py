@@ -1,0 +1,59 @@
+"""Who did what to which instance. Rows are written once; an operation's row commits with the operation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orchestrations.control.actors import Actor
+from orchestrations.store import clock
+from orchestrations.store.models import AuditEntry, TaskHub
+
+DONE, DENIED = "done", "denied"
+REASON_LIMIT = 4096
+LOOK_BACK = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What an earlier row says, with its details decoded."""
+
+    at: datetime
+    actor: str
+    action: str
+    reason: str
+    detail: dict[str, Any]
+
+
+def record(
+    hub: str,
+    actor: Actor,
+    action: str,
+    *,
+    instance_id: str = "",
+    reason: str = "",
+    detail: Mapping[str, Any] | None = None,
+    result: str = DONE,
+) -> None:
+    """Insert a row into the caller's transaction, or into one of its own."""
+    AuditEntry.objects.create(
+        hub=TaskHub.objects.get_or_create(name=hub)[0],
+        at=clock.now(),
+        user_id=actor.user_id,
+        actor=actor.name[:256],
+        action=action,
+        instance_id=instance_id,
+        reason=reason[:REASON_LIMIT],
+        detail=json.dumps(dict(detail or {}), ensure_ascii=False, sort_keys=True),
+        result=result,
+    )
+
+
+def list_deeds(hub: str, instance_id: str) -> list[Deed]:
+    """Return what was last done to an instance, newest first."""
+    rows = AuditEntry.objects.filter(hub__name=hub, instance_id=instance_id, result=DONE).order_by("-id")
+    values = rows.values_list("at", "actor", "action", "reason", "detail")[:LOOK_BACK]
+    return [Deed(at, actor, action, reason, json.loads(detail)) for at, actor, action, reason, detail in values]

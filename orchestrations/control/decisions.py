@@ -1,0 +1,50 @@
+"""Approvals: which waits ask for a decision, the id that makes one decision of many clicks, and who was first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from enum import StrEnum
+
+from orchestrations.client.status import InstanceDetail, Wait
+from orchestrations.control.audit import Deed
+from orchestrations.control.freshness import moment
+from orchestrations.control.permissions import is_approval
+from orchestrations.errors import AlreadyDecidedError
+
+
+class Outcome(StrEnum):
+    """What can be decided."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+    @property
+    def action(self) -> str:
+        return "approve" if self is Outcome.APPROVED else "reject"
+
+
+def list_open(instance: InstanceDetail) -> tuple[tuple[str, Wait], ...]:
+    """Return decision id and wait for each decision that the instance asks for, as of its last turn."""
+    waits = (wait for wait in instance.waiting if wait.kind == "event" and is_approval(wait.name))
+    return tuple((decision_id(instance.execution_id, wait), wait) for wait in waits)
+
+
+def decision_id(execution_id: str, wait: Wait) -> str:
+    """Return the event id of the decision on this very wait: the same for everybody who sees it.
+
+    The store accepts an event id once, so of two approvers at once exactly one decides; the lock of the instance row
+    makes the other one wait for the first one's audit row.
+    """
+    mark = wait.sequence if wait.sequence is not None else (wait.since.isoformat() if wait.since else "")
+    occurrence = hashlib.sha256(f"{wait.name.casefold()}\n{mark}\n{wait.count}".encode()).hexdigest()[:16]
+    return f"decision/{execution_id}/{occurrence}"
+
+
+def who_decided(instance_id: str, event_id: str, deeds: Sequence[Deed]) -> AlreadyDecidedError | None:
+    """Return the error that names the earlier decision under this id, or None if there was none."""
+    for deed in deeds:
+        if deed.detail.get("event_id") == event_id and deed.action in ("approve", "reject"):
+            outcome = Outcome.APPROVED if deed.action == "approve" else Outcome.REJECTED
+            return AlreadyDecidedError(instance_id, outcome.value, deed.actor, moment(deed.at))
+    return None

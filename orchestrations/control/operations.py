@@ -1,0 +1,147 @@
+"""What a person may do to instances. Each verb is one transaction: the instance's lock, the checks, the call, its audit row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from orchestrations.client import queries
+from orchestrations.client.client import DurableClient
+from orchestrations.client.status import InstanceDetail
+from orchestrations.control import audit
+from orchestrations.control.actors import Actor
+from orchestrations.control.decisions import Outcome, list_open, who_decided
+from orchestrations.control.freshness import Seen, require_fresh
+from orchestrations.control.permissions import Permission, can, is_approval
+from orchestrations.errors import AlreadyDecidedError, InstanceNotFoundError, InvalidError, NotWaitingError, PermissionDenied
+from orchestrations.store import clock
+from orchestrations.store.models import Instance, TaskHub
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """The operations of one actor in one task hub.
+
+    Every verb raises `PermissionDenied` (recorded), `InstanceNotFoundError`, `WrongStatusError` where the status does
+    not admit it, and with `seen` also `StaleRevisionError`. A verb that raises has changed nothing. Call them outside
+    of a transaction, else the record of a denial is rolled back with it.
+    """
+
+    actor: Actor
+    hub: str
+
+    def start(self, name: str, instance_id: str, client_input: Any = None) -> str:
+        """Start an orchestration under an id that is free; `InstanceExistsError` otherwise. Durable on return."""
+        self._require(Permission.INSTANCES_START, "start", instance_id, {"name": name})
+        with transaction.atomic():
+            found = DurableClient(self.hub).start_new(name, instance_id, client_input, if_exists="error")
+            audit.record(self.hub, self.actor, "start", instance_id=found, detail={"name": name, "revision": 0})
+        return found
+
+    def raise_event(
+        self,
+        instance_id: str,
+        event_name: str,
+        event_data: Any = None,
+        *,
+        event_id: str | None = None,
+        seen: Seen | None = None,
+    ) -> bool:
+        """Send an event; idempotent by `event_id`: False, and no second row, if it was accepted before.
+
+        An event whose name makes it a decision is refused: it goes through `decide`.
+        """
+        facts = {"event_name": event_name, "event_id": event_id}
+        self._require(Permission.EVENTS_WRITE, "raise-event", instance_id, facts)
+        if is_approval(event_name):
+            self._require(Permission.APPROVALS_DECIDE, "raise-event", instance_id, facts)
+            message = f"An event named '{event_name}' is a decision. Use Approve or Reject where the instance waits for it."
+            raise InvalidError(message, code="event.is-decision")
+
+        def send(client: DurableClient) -> bool:
+            return client.raise_event(instance_id, event_name, event_data, event_id=event_id)
+
+        return self._run("raise-event", instance_id, send, seen=seen, detail=facts)
+
+    def suspend(self, instance_id: str, reason: str = "", *, seen: Seen | None = None) -> bool:
+        """Suspend; False, and no row, if it is suspended already."""
+        self._require(Permission.INSTANCES_CONTROL, "suspend", instance_id)
+        return self._run("suspend", instance_id, lambda client: client.suspend(instance_id, reason), seen=seen, reason=reason)
+
+    def resume(self, instance_id: str, reason: str = "", *, seen: Seen | None = None) -> bool:
+        """Resume; False, and no row, if it is not suspended."""
+        self._require(Permission.INSTANCES_CONTROL, "resume", instance_id)
+        return self._run("resume", instance_id, lambda client: client.resume(instance_id, reason), seen=seen, reason=reason)
+
+    def terminate(self, instance_id: str, reason: str = "", *, seen: Seen | None = None) -> None:
+        """Terminate the instance and its live descendants."""
+        self._require(Permission.INSTANCES_TERMINATE, "terminate", instance_id)
+
+        def end(client: DurableClient) -> bool:
+            client.terminate(instance_id, reason, recursive=True)
+            return True
+
+        self._run("terminate", instance_id, end, seen=seen, reason=reason)
+
+    def decide(self, instance_id: str, decision_id: str, outcome: Outcome, comment: str = "") -> None:
+        """Decide what the instance waits for: exactly once per wait, however many try at the same time.
+
+        Raises `AlreadyDecidedError` (who, what and when) for all but the first, `NotWaitingError` if it does not wait
+        for that decision, `InvalidError` for a rejection without a comment.
+        """
+        self._require(Permission.APPROVALS_DECIDE, outcome.action, instance_id, {"event_id": decision_id})
+        if outcome is Outcome.REJECTED and not comment.strip():
+            raise InvalidError("A rejection needs a comment.", code="approval.comment-required")
+        with transaction.atomic():
+            instance = self._lock(instance_id)
+            wait = dict(list_open(instance)).get(decision_id)
+            if wait is None or not self._send_decision(instance, wait.name, decision_id, outcome, comment):
+                raise self._too_late(instance_id, decision_id, wait.name if wait else "Approval")
+            detail = {"event_name": wait.name, "event_id": decision_id, "revision": instance.revision}
+            audit.record(self.hub, self.actor, outcome.action, instance_id=instance_id, reason=comment, detail=detail)
+
+    def _send_decision(self, instance: InstanceDetail, name: str, decision_id: str, outcome: Outcome, comment: str) -> bool:
+        at = clock.now().isoformat(timespec="seconds")
+        payload = {"outcome": outcome.value, "by": self.actor.name, "comment": comment, "at": at}
+        return DurableClient(self.hub).raise_event(instance.instance_id, name, payload, event_id=decision_id)
+
+    def _too_late(self, instance_id: str, decision_id: str, event_name: str) -> AlreadyDecidedError | NotWaitingError:
+        earlier = who_decided(instance_id, decision_id, audit.list_deeds(self.hub, instance_id))
+        return earlier or NotWaitingError(instance_id, event_name)
+
+    def _run(
+        self,
+        action: str,
+        instance_id: str,
+        act: Callable[[DurableClient], bool],
+        *,
+        seen: Seen | None,
+        reason: str = "",
+        detail: Mapping[str, Any] | None = None,
+    ) -> bool:
+        with transaction.atomic():
+            instance = self._lock(instance_id)
+            if seen is not None:
+                require_fresh(instance, seen, audit.list_deeds(self.hub, instance_id))
+            done = act(DurableClient(self.hub))
+            if done:
+                facts = {**(detail or {}), "revision": instance.revision}
+                audit.record(self.hub, self.actor, action, instance_id=instance_id, reason=reason, detail=facts)
+        return done
+
+    def _lock(self, instance_id: str) -> InstanceDetail:
+        """Lock the row first and read it by a later statement: what is read then is what the lock protects."""
+        hubs = TaskHub.objects.filter(name=self.hub).values("pk")  # not a join, which would lock the hub's row as well
+        rows = Instance.objects.select_for_update(no_key=True).filter(hub__in=hubs, instance_id=instance_id)
+        if not list(rows.values_list("pk", flat=True)):
+            raise InstanceNotFoundError(instance_id)
+        return queries.get_instance(self.hub, instance_id)
+
+    def _require(self, permission: Permission, action: str, instance_id: str, detail: Mapping[str, Any] | None = None) -> None:
+        if can(self.actor, permission, self.hub):
+            return
+        audit.record(self.hub, self.actor, action, instance_id=instance_id, detail=detail, result=audit.DENIED)
+        raise PermissionDenied(permission.value)
