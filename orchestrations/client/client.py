@@ -29,7 +29,9 @@ class DurableClient:
     ) -> str:
         raise NotImplementedError
 
-    def raise_event(self, instance_id: str, event_name: str, event_data: Any = None, *, event_id: str | None = None) -> bool:
+    def raise_event(
+        self, instance_id: str, event_name: str, event_data: Any = None, *, event_id: str | None = None
+    ) -> bool:
         """False if `event_id` was accepted before."""
         raise NotImplementedError
 
@@ -44,7 +46,14 @@ class DurableClient:
         """False if it is not suspended."""
         raise NotImplementedError
 
-    def get_status(self, instance_id: str, *, show_input: bool = False, show_history: bool = False, show_history_output: bool = False) -> OrchestrationStatus:
+    def get_status(
+        self,
+        instance_id: str,
+        *,
+        show_input: bool = False,
+        show_history: bool = False,
+        show_history_output: bool = False,
+    ) -> OrchestrationStatus:
         raise NotImplementedError
 
     def wait_for_completion(self, instance_id: str, timeout: float | None = None) -> OrchestrationStatus:

@@ -20,7 +20,9 @@ LIMIT = 200
 
 def pin_rows(hub: str, instance_ids: Sequence[str]) -> str:
     """Return the pin of these instances, at most 200. One query."""
-    keys = Instance.objects.filter(hub__name=hub, instance_id__in=list(instance_ids)[:LIMIT]).values_list("pk", flat=True)
+    keys = Instance.objects.filter(hub__name=hub, instance_id__in=list(instance_ids)[:LIMIT]).values_list(
+        "pk", flat=True
+    )
     return _pack(sorted(keys, reverse=True))
 
 

@@ -231,4 +231,6 @@ def _read_token(token: str, where: InstanceFilter) -> tuple[datetime, int]:
             raise ValueError("of another filter")
         return datetime.fromisoformat(created_at), int(pk)
     except (signing.BadSignature, ValueError, TypeError) as error:
-        raise InvalidError(f"The continuation token is not valid ({error}). Start again without it.", code="cursor.invalid") from None
+        raise InvalidError(
+            f"The continuation token is not valid ({error}). Start again without it.", code="cursor.invalid"
+        ) from None

@@ -33,7 +33,9 @@ def announce_work(queue: str, at: datetime | None = None, *, items: int = 1) -> 
 
 def announce_change(hub: str, instance_id: str, revision: int) -> None:
     """Tell after COMMIT that an instance has a new revision."""
-    transaction.on_commit(partial(_send, instance_changed, hub=hub, instance_id=instance_id, revision=revision), robust=True)
+    transaction.on_commit(
+        partial(_send, instance_changed, hub=hub, instance_id=instance_id, revision=revision), robust=True
+    )
 
 
 def _send(signal: Signal, **facts: Any) -> None:

@@ -1,0 +1,17 @@
+"""ActivityContext: what an activity may know of the attempt that it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityContext:
+    """`attempt` counts from 1. `idempotency_key` (`hub/instance/execution/sequence number`) is the same for all attempts
+    and redeliveries of the task: give it to other systems, so that they do the work once (ACT-2)."""
+
+    instance_id: str
+    task_id: int
+    attempt: int
+    idempotency_key: str
+    name: str

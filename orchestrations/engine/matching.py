@@ -1,0 +1,74 @@
+"""Does what the code asks for match what the history holds? By number, kind and name; and in words for people (NDT-1…4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orchestrations.engine.events import (
+    EventSent,
+    HistoryEvent,
+    SubOrchestrationInstanceCreated,
+    TaskScheduled,
+    TimerCreated,
+)
+from orchestrations.engine.state import Status
+
+if TYPE_CHECKING:
+    from orchestrations.engine.tasks import Task
+    from orchestrations.engine.turn import Completion
+
+Key = tuple[int, int, bool]
+"""Sequence number, attempt, and whether it is a back-off: those share their task's number."""
+
+_WORDS = {"activity": "activity", "sub-orchestration": "sub-orchestration", "timer": "a timer", "event": "event"}
+
+
+def key_of(event: HistoryEvent) -> Key | None:
+    """Return what identifies a scheduled row within its execution; None for other kinds."""
+    if isinstance(event, TaskScheduled | SubOrchestrationInstanceCreated):
+        return event.event_id, event.attempt or 1, False
+    if isinstance(event, TimerCreated):
+        return event.event_id, event.attempt or 1, event.origin == "retry"
+    return (event.event_id, 1, False) if isinstance(event, EventSent) else None
+
+
+def same(held: HistoryEvent, asked: HistoryEvent) -> bool:
+    """Tell whether both are the same decision. Inputs, versions, tags and fire times are not compared."""
+    if type(held) is not type(asked):
+        return False
+    if isinstance(held, SubOrchestrationInstanceCreated) and isinstance(asked, SubOrchestrationInstanceCreated):
+        named = held.is_named or asked.is_named
+        return held.name == asked.name and (not named or held.instance_id == asked.instance_id)
+    if isinstance(held, EventSent) and isinstance(asked, EventSent):
+        return (held.name.casefold(), held.instance_id) == (asked.name.casefold(), asked.instance_id)
+    return bool(getattr(held, "name", None) == getattr(asked, "name", None))
+
+
+def describe(event: HistoryEvent) -> str:
+    """Say a decision in the words of NDT-4."""
+    if isinstance(event, TaskScheduled):
+        return f"activity '{event.name}'"
+    if isinstance(event, SubOrchestrationInstanceCreated):
+        return f"sub-orchestration '{event.name}'" + (f" (instance ID '{event.instance_id}')" if event.is_named else "")
+    if isinstance(event, EventSent):
+        return f"event '{event.name}' for instance '{event.instance_id}'"
+    return "a timer"
+
+
+def describe_body(completion: Completion | None, awaited: Task | None) -> str:
+    """Say what the body does now, where it should have asked for something."""
+    if completion is not None and completion.failure is not None:
+        failure = completion.failure
+        short = failure.error_type.rpartition(".")[2]
+        trace = f"\n{failure.stack_trace}" if failure.stack_trace else ""
+        return f"nothing (it raised {short}: {failure.message}{trace})"
+    if completion is not None:
+        is_continued = completion.status is Status.CONTINUED_AS_NEW
+        return "continue-as-new" if is_continued else "the end of the orchestrator"
+    leaf = next(awaited.leaves(), None) if awaited is not None else None
+    if leaf is None:
+        return "nothing"
+    facts = leaf.describe()
+    noun = _WORDS.get(facts["kind"], facts["kind"])
+    name = f" '{facts['name']}'" if facts.get("name") else ""
+    return f"nothing (it waits for {noun}{name})"

@@ -1,0 +1,435 @@
+"""Turn: drives one body over the history of one execution, and on over new messages.
+
+Old and new events pass the same table of handlers; only `is_replaying` differs. What the body asks for is matched by
+number, kind and name with what the history holds; what the history does not hold is new, and becomes true when the
+caller commits it. A Turn may be kept and advanced again (a live body), or thrown away and replayed: both give the same.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from orchestrations.engine import payloads
+from orchestrations.engine.bodies import Body, Finished
+from orchestrations.engine.events import (
+    EventRaised,
+    EventSent,
+    ExecutionCompleted,
+    ExecutionRewound,
+    ExecutionStarted,
+    ExecutionTerminated,
+    HistoryEvent,
+    OrchestratorCompleted,
+    OrchestratorStarted,
+    Scheduled,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceCreated,
+    SubOrchestrationInstanceFailed,
+    TaskCompleted,
+    TaskFailed,
+    TaskScheduled,
+    TimerCreated,
+    TimerFired,
+)
+from orchestrations.engine.failures import FailureDetails
+from orchestrations.engine.matching import Key, describe, describe_body, key_of, same
+from orchestrations.engine.state import Status
+from orchestrations.engine.tasks import CallTask, EventTask, SettledTask, Task, TimerTask
+from orchestrations.errors import DurableError, LimitExceededError, NondeterminismError, PayloadError
+
+TASK_REQUIRED = (
+    "An orchestrator may only yield or await tasks made by its context, not {}. Move other work into an activity."
+)
+
+
+class TurnAborted(BaseException):
+    """Ends the body's step when the turn was refused; user code cannot swallow it by `except Exception`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLimits:
+    """Bounds that are checked only when something is new, never on replay (§17)."""
+
+    payload: payloads.Limits = payloads.DEFAULT_LIMITS
+    custom_status_bytes: int = 16 * 1024
+    fan_out: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What `continue_as_new` asked for."""
+
+    input: str | None
+    preserve_events: bool
+    new_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """How a body ended: completed or failed, or to be continued as new."""
+
+    status: Status
+    result: str | None = None
+    failure: FailureDetails | None = None
+    failed_tasks: tuple[int, ...] | None = None
+    continuation: Continuation | None = None
+
+
+@dataclass(slots=True)
+class TurnResult:
+    """What one turn adds: received events, then the decisions, in the order of HIS-4 without the frame around them."""
+
+    now: datetime
+    received: list[HistoryEvent]
+    scheduled: list[Scheduled]
+    completion: Completion | None
+    custom_status: str | None
+    custom_status_changed: bool
+    withdrawn_timers: list[int] = field(default_factory=list)
+    unprocessed: list[EventRaised] = field(default_factory=list)
+    ignored: int = 0
+
+
+class Turn:
+    """See the module. `body` is called with this turn once ExecutionStarted is applied, and gives what `Body` takes."""
+
+    def __init__(self, body: Callable[[Turn], Any], limits: TurnLimits | None = None) -> None:
+        self._start, self._limits = body, limits or TurnLimits()
+        self._body: Body | None = None
+        self._awaited: Task | None = None
+        self._open: dict[int, CallTask | TimerTask | EventTask] = {}
+        self._expected: dict[Key, HistoryEvent] = {}
+        self._asked: list[Scheduled] = []
+        self._raised: dict[str, deque[EventRaised]] = {}
+        self._waits: dict[str, deque[EventTask]] = {}
+        self._sequence = 0
+        self._late: list[EventRaised] = []
+        self._withdrawn: list[int] = []
+        self._ignored = 0
+        self._continuation: Continuation | None = None
+        self._refusal: DurableError | None = None
+        self._is_rewound = self._is_terminated = self._has_ended = False
+        self.is_sealed = False
+        self.started: ExecutionStarted | None = None
+        self.now: datetime = datetime.min
+        self.is_replaying = False
+        self.completion: Completion | None = None
+        self.custom_status: str | None = None
+        self.uuid_counter = 0
+
+    # --- driving
+
+    def replay(self, history: Sequence[HistoryEvent]) -> None:
+        """Apply history that earlier turns committed. Raises `NondeterminismError`; the turn is of no use then."""
+        self.is_replaying = True
+        for event in history:
+            if (key := key_of(event)) is not None:
+                self._expected[key] = event
+            elif isinstance(event, ExecutionRewound):
+                self._is_rewound = True
+        for event in history:
+            self._apply(event)
+        self.is_replaying = False
+
+    def advance(self, messages: Iterable[HistoryEvent], now: datetime) -> TurnResult:
+        """Apply new messages one by one and return what that adds. Raises `NondeterminismError`, `LimitExceededError`."""
+        self._begin(now)
+        status_before, received = self.custom_status, []
+        for message in messages:
+            if self._apply(message):
+                received.append(message)
+        asked, self._asked = self._asked, []
+        if self.completion is not None:
+            asked = [event for event in asked if not isinstance(event, TimerCreated)]
+        result = TurnResult(
+            now=self.now,
+            received=received,
+            scheduled=asked,
+            completion=self.completion,
+            custom_status=self.custom_status,
+            custom_status_changed=self.custom_status is not status_before,
+            withdrawn_timers=self._withdrawn,
+            unprocessed=self._unprocessed() if self.completion is not None else [],
+            ignored=self._ignored,
+        )
+        self._withdrawn, self._late, self._ignored = [], [], 0
+        return result
+
+    def close(self) -> None:
+        """Seal the context and end the suspended body: its `finally` blocks schedule nothing (ORC-4)."""
+        self.is_sealed = True
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+    def waiting(self, limit: int = 20) -> list[dict[str, Any]]:
+        """Describe what the body waits for, at most `limit` tasks."""
+        if self._awaited is None or self.completion is not None:
+            return []
+        found = []
+        for leaf in self._awaited.leaves():
+            found.append(leaf.describe())
+            if len(found) == limit:
+                break
+        return found
+
+    @property
+    def instance_id(self) -> str:
+        """The instance's id."""
+        assert self.started is not None
+        return self.started.instance_id
+
+    # --- what contexts and tasks call
+
+    @property
+    def payload_limits(self) -> payloads.Limits:
+        """Bounds of one payload."""
+        return self._limits.payload
+
+    def take_sequence(self) -> int:
+        """Return the next sequence number, from 1 (TSK-1)."""
+        self._sequence += 1
+        return self._sequence
+
+    def ask(self, event: Scheduled, task: CallTask | TimerTask | EventTask | None = None) -> None:
+        """Take a decision: find it in the history, or note it as new. After the end it has no effect."""
+        if task is not None:
+            self._open[event.event_id] = task
+        key = key_of(event)
+        assert key is not None
+        held = self._expected.pop(key, None)
+        if held is None:
+            self._check_fan_out()
+            self._asked.append(event)
+        elif not same(held, event):
+            self._refuse(self._mismatch(event.event_id, describe(held), describe(event)))
+
+    def take_event(self, task: EventTask) -> bool:
+        """Settle the wait by a buffered event, or put it into the queue of its name (EVT-2, EVT-3)."""
+        name = task.name.casefold()
+        if buffered := self._raised.get(name):
+            task.receive(buffered.popleft().input)
+            return True
+        self._waits.setdefault(name, deque()).append(task)
+        return False
+
+    def leave_queue(self, task: EventTask) -> None:
+        """The wait takes no event any more."""
+        self._waits[task.name.casefold()].remove(task)
+
+    def withdraw_timer(self, sequence: int) -> None:
+        """The timer is of no use any more."""
+        self._open.pop(sequence, None)
+        self._withdrawn.append(sequence)
+
+    def set_custom_status(self, status: Any) -> None:
+        """Set it for the commit of this turn (CST-1). Raises `PayloadError` beyond 16 KiB."""
+        limits = payloads.Limits(self._limits.custom_status_bytes, self._limits.payload.depth)
+        self.custom_status = payloads.dump(status, "The custom status", limits)
+
+    def continue_as_new(self, continuation: Continuation) -> None:
+        """End the execution when the body next yields, awaits or returns; later calls have no effect (CAN-1)."""
+        if self._continuation is None and not self.is_sealed:
+            self._continuation = continuation
+            self.is_sealed = True
+
+    # --- stepping the body
+
+    def _begin(self, now: datetime) -> None:
+        self.is_replaying = False
+        self.now = max(now, self.now) if self.started else now
+
+    def _step(self) -> None:
+        """Let the body run on by one step with what it awaited."""
+        task = self._awaited
+        assert self._body is not None
+        try:
+            yielded = self._body.step(*(_outcome(task) if task else ()))
+        except Finished as finished:
+            self._end(finished.value)
+        except TurnAborted:
+            pass
+        except Exception as error:
+            self._end_failed(error)
+        else:
+            if self._continuation is not None:
+                self._end(None)
+            elif isinstance(yielded, Task):
+                self._awaited = yielded
+            else:
+                self._awaited = SettledTask(self.now, TypeError(TASK_REQUIRED.format(type(yielded).__name__)))
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _run(self) -> None:
+        """Step the body while what it awaits has settled (ORC-5)."""
+        while (
+            self._body is not None and self.completion is None and (self._awaited is None or self._awaited.is_completed)
+        ):
+            self._step()
+
+    def _end(self, value: Any) -> None:
+        if self._continuation is not None:
+            self.completion = Completion(Status.CONTINUED_AS_NEW, continuation=self._continuation)
+        else:
+            assert self.started is not None
+            try:
+                text = payloads.dump(value, f"The result of {self.started.name}", self._limits.payload)
+                self.completion = Completion(Status.COMPLETED, result=text)
+            except PayloadError as error:
+                self._end_failed(error)
+        self.close()
+
+    def _end_failed(self, error: Exception) -> None:
+        if self._continuation is not None:  # an exception after the decision changes nothing (CAN-1)
+            return self._end(None)
+        failure = FailureDetails.from_exception(error)
+        self.completion = Completion(Status.FAILED, failure=failure, failed_tasks=_failed_tasks(error) or None)
+        return self.close()
+
+    # --- applying events
+
+    def _apply(self, event: HistoryEvent) -> bool:
+        """Apply one event and let the body run on; False if it was outdated and must not enter the history."""
+        handler = _HANDLERS.get(type(event))
+        counts = handler is None or handler(self, event) is not False
+        if not counts:
+            self._ignored += 1
+        self._run()
+        return counts
+
+    def _on_started(self, event: HistoryEvent) -> bool:
+        assert isinstance(event, ExecutionStarted)
+        if self.started is not None:
+            return False
+        self.started = event
+        try:
+            self._body = Body(self._start(self))
+        except Finished as finished:
+            self._end(finished.value)
+        except Exception as error:  # a plain function's own failure
+            self._end_failed(error)
+        except TurnAborted:
+            pass
+        if self._refusal is not None:
+            raise self._refusal
+        return True
+
+    def _on_turn_started(self, event: HistoryEvent) -> None:
+        self.now = max(event.timestamp, self.now) if self.started else event.timestamp
+
+    def _on_turn_completed(self, event: HistoryEvent) -> None:
+        """Everything that the body asked for in a committed turn is in the history, else the code has changed (NDT-2)."""
+        if self._is_rewound or self._is_terminated:
+            return
+        asked = [e for e in self._asked if not (self._has_ended and isinstance(e, TimerCreated))]
+        if asked:
+            raise self._mismatch(asked[0].event_id, "nothing", describe(asked[0]))
+        self._asked = []
+        if self.completion is not None and not self._has_ended:
+            raise self._mismatch(self._sequence + 1, "nothing (it goes on)", self._describe_body())
+
+    def _on_scheduled(self, event: HistoryEvent) -> None:
+        """The row is in the history: the body must have asked for it by now."""
+        if key_of(event) in self._expected:
+            raise self._mismatch(event.event_id, describe(event), self._describe_body())
+
+    def _on_execution_completed(self, event: HistoryEvent) -> None:
+        assert isinstance(event, ExecutionCompleted)
+        self._has_ended = True
+        if self.completion is None and not self._is_terminated:
+            raise self._mismatch(self._sequence + 1, "the end of the orchestrator", self._describe_body())
+
+    def _on_outcome(self, event: HistoryEvent) -> bool:
+        sequence = event.timer_id if isinstance(event, TimerFired) else event.task_scheduled_id  # type: ignore[attr-defined]
+        task = self._open.get(sequence)
+        if task is None or self.completion is not None:
+            return False
+        counts = task.handle(event)
+        if task.is_completed:
+            self._open.pop(sequence, None)
+        return counts
+
+    def _on_raised(self, event: HistoryEvent) -> None:
+        assert isinstance(event, EventRaised)
+        name = event.name.casefold()
+        if self.completion is not None or self._continuation is not None:
+            self._late.append(event)
+        elif waits := self._waits.get(name):
+            waits.popleft().receive(event.input)
+        else:
+            self._raised.setdefault(name, deque()).append(event)
+
+    def _on_terminated(self, event: HistoryEvent) -> None:
+        self._is_terminated = True
+        self.close()
+
+    # --- refusing
+
+    def _unprocessed(self) -> list[EventRaised]:
+        """Events that nobody took, in order of arrival within each name; those after the decision come last."""
+        buffered = [event for queue in self._raised.values() for event in queue]
+        keep = self._continuation is None or self._continuation.preserve_events
+        return (sorted(buffered, key=lambda e: e.timestamp) if keep else []) + self._late
+
+    def _check_fan_out(self) -> None:
+        limit = self._limits.fan_out
+        if self.is_replaying or (len(self._asked) < limit and len(self._open) <= limit):
+            return
+        size = max(len(self._asked) + 1, len(self._open))
+        advice = "Start fewer tasks at once, for instance by sub-orchestrations."
+        text = f"The number of open tasks is {size}, the limit is {limit}. {advice}"
+        self._refuse(LimitExceededError(text, code="limit.fan-out", size=size, limit=limit))
+
+    def _refuse(self, error: DurableError) -> None:
+        self._refusal = self._refusal or error
+        raise TurnAborted
+
+    def _mismatch(self, sequence: int, expected: str, found: str) -> NondeterminismError:
+        name = self.started.name if self.started else "?"
+        return NondeterminismError(name, sequence, expected, found)
+
+    def _describe_body(self) -> str:
+        return describe_body(self.completion, self._awaited)
+
+
+def _outcome(task: Task) -> tuple[Any, Exception | None]:
+    return (None, task.exception) if task.exception is not None else (task.result, None)
+
+
+def _failed_tasks(error: BaseException) -> tuple[int, ...]:
+    """Return the chains that the exception names through `__cause__`, `__context__` and `failures` (RWD-2)."""
+    found: dict[int, None] = {}
+    todo, seen = [error], set()
+    while todo:
+        current = todo.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if (sequence := getattr(current, "sequence", None)) and getattr(current, "details", None):
+            found[sequence] = None
+        todo += [e for e in (current.__cause__, current.__context__, *getattr(current, "failures", ())) if e]
+    return tuple(sorted(found))
+
+
+_HANDLERS: dict[type[HistoryEvent], Callable[[Turn, Any], bool | None]] = {
+    ExecutionStarted: Turn._on_started,
+    ExecutionCompleted: Turn._on_execution_completed,
+    ExecutionTerminated: Turn._on_terminated,
+    OrchestratorStarted: Turn._on_turn_started,
+    OrchestratorCompleted: Turn._on_turn_completed,
+    TaskScheduled: Turn._on_scheduled,
+    SubOrchestrationInstanceCreated: Turn._on_scheduled,
+    TimerCreated: Turn._on_scheduled,
+    EventSent: Turn._on_scheduled,
+    TaskCompleted: Turn._on_outcome,
+    TaskFailed: Turn._on_outcome,
+    SubOrchestrationInstanceCompleted: Turn._on_outcome,
+    SubOrchestrationInstanceFailed: Turn._on_outcome,
+    TimerFired: Turn._on_outcome,
+    EventRaised: Turn._on_raised,
+}
