@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ActivityContext:
-    """`attempt` counts from 1. `idempotency_key` (`hub/instance/execution/sequence number`) is the same for all attempts
-    and redeliveries of the task: give it to other systems, so that they do the work once (ACT-2)."""
+    """`attempt` counts from 1. `idempotency_key` (`hub/instance/execution/sequence number`) is the same for all
+    attempts and redeliveries of the task: give it to other systems, so that they do the work once (ACT-2)."""
 
     instance_id: str
     task_id: int

@@ -13,10 +13,12 @@ from typing import Any
 
 from orchestrations.authoring.registry import ACTIVITY, ORCHESTRATOR, Function, registry
 from orchestrations.engine import ids, payloads
+from orchestrations.engine.asks import NOTHING, CallTask, EventTask, TimerTask, instant
 from orchestrations.engine.events import EventSent
+from orchestrations.engine.results import Continuation
 from orchestrations.engine.retries import RetryOptions
-from orchestrations.engine.tasks import NOTHING, AllTask, AnyTask, CallTask, EventTask, Task, TimerTask, instant
-from orchestrations.engine.turn import Continuation, Turn
+from orchestrations.engine.tasks import AllTask, AnyTask, Task
+from orchestrations.engine.turn import Turn
 
 Callee = str | Callable[..., Any]
 
@@ -117,7 +119,7 @@ class OrchestrationContext:
     def continue_as_new(
         self, input_: Any = None, preserve_unprocessed_events: bool = True, *, new_version: str | None = None
     ) -> None:
-        """End this execution when the code next yields, awaits or returns, and begin a new one with an empty history."""
+        """End this execution when the code next yields, awaits or returns, and begin a new one without history."""
         text = self._dump(input_, "The input of continue_as_new")
         self._turn.continue_as_new(Continuation(text, preserve_unprocessed_events, new_version))
 

@@ -1,4 +1,4 @@
-"""@orchestrator and @activity: they register the function and give it back unchanged, so that it can be tested alone."""
+"""@orchestrator and @activity: they register the function and give it back unchanged, to be tested alone."""
 
 from __future__ import annotations
 

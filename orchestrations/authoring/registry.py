@@ -60,7 +60,7 @@ class Registry:
         self._fingerprint = None
 
     def find(self, kind: str, name: str, version: str | None = None) -> Function | None:
-        """Return the function of that version, else the one without a version, else the newest; None if there is none."""
+        """Return the function of that version, else the one without a version, else the newest, else None."""
         versions = self._functions.get((kind, name))
         if not versions:
             return None

@@ -37,7 +37,7 @@ class Body:
         raise Finished(value)
 
     def close(self) -> None:
-        """End a suspended body. Its context must be sealed; what its `finally` blocks raise or yield is dropped (ORC-4)."""
+        """End a suspended body, its context sealed; what its `finally` blocks raise or yield is dropped (ORC-4)."""
         try:
             self._inner.close()
         except BaseException as error:

@@ -217,3 +217,18 @@ def _trace_of(error: BaseException) -> str:
         return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-50, chain=False))
     except Exception:
         return ""
+
+
+def failed_tasks(error: BaseException) -> tuple[int, ...]:
+    """Return the chains that the exception names through `__cause__`, `__context__` and `failures` (RWD-2)."""
+    found: dict[int, None] = {}
+    todo, seen = [error], set()
+    while todo:
+        current = todo.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if (sequence := getattr(current, "sequence", None)) and getattr(current, "details", None):
+            found[sequence] = None
+        todo += [e for e in (current.__cause__, current.__context__, *getattr(current, "failures", ())) if e]
+    return tuple(sorted(found))

@@ -16,8 +16,11 @@ _FORBIDDEN_IN_ID = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff/\\#?]")
 
 
 def check_instance_id(instance_id: str) -> str:
-    """Return the id, or raise `InvalidError` (`instance-id.invalid`) that names the character and the rule (INS-1)."""
-    rule = "An instance ID has 1 to 256 characters, does not start with '@' and holds none of / \\ # ? and no control character."
+    """Return the id, or raise `InvalidError` (`instance-id.invalid`) that names character and rule (INS-1)."""
+    rule = (
+        "An instance ID has 1 to 256 characters, does not start with '@' "
+        "and holds none of / \\ # ? and no control character."
+    )
     if not isinstance(instance_id, str) or not instance_id or len(instance_id) > ID_LIMIT:
         size = len(instance_id) if isinstance(instance_id, str) else type(instance_id).__name__
         raise InvalidError(f"This instance ID is not valid (length {size}). {rule}", code="instance-id.invalid")
@@ -32,7 +35,7 @@ def check_instance_id(instance_id: str) -> str:
 
 
 def check_name(name: str, what: str) -> str:
-    """Return the name of a function or event, or raise `InvalidError` (`name.invalid`): 1–256 characters, no control."""
+    """Return the name, or raise `InvalidError` (`name.invalid`): 1–256 characters, no control characters."""
     if not isinstance(name, str) or not name or len(name) > ID_LIMIT:
         raise InvalidError(f"{what} must be a text of 1 to {ID_LIMIT} characters.", code="name.invalid")
     if bad := _CONTROL.search(name):

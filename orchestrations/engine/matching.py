@@ -1,11 +1,13 @@
-"""Does what the code asks for match what the history holds? By number, kind and name; and in words for people (NDT-1…4)."""
+"""Does what the code asks for match what the history holds? And how to say it to people (NDT-1…4)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from orchestrations.engine.events import (
     EventSent,
+    ExecutionRewound,
     HistoryEvent,
     SubOrchestrationInstanceCreated,
     TaskScheduled,
@@ -14,13 +16,40 @@ from orchestrations.engine.events import (
 from orchestrations.engine.state import Status
 
 if TYPE_CHECKING:
+    from orchestrations.engine.results import Completion
     from orchestrations.engine.tasks import Task
-    from orchestrations.engine.turn import Completion
 
 Key = tuple[int, int, bool]
 """Sequence number, attempt, and whether it is a back-off: those share their task's number."""
 
 _WORDS = {"activity": "activity", "sub-orchestration": "sub-orchestration", "timer": "a timer", "event": "event"}
+
+
+class Script:
+    """What a history holds and the code must ask for again. `is_lenient`: it was rewound or terminated, so that the
+    code may have asked for more than was kept."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Key, HistoryEvent] = {}
+        self.is_lenient = False
+        self.has_ended = False
+
+    def read(self, history: Iterable[HistoryEvent]) -> None:
+        """Learn the rows of a history."""
+        for event in history:
+            if (key := key_of(event)) is not None:
+                self._rows[key] = event
+            elif isinstance(event, ExecutionRewound):
+                self.is_lenient = True
+
+    def take(self, asked: HistoryEvent) -> HistoryEvent | None:
+        """Return the row with the key of what is asked for, once; None if it is new."""
+        key = key_of(asked)
+        return self._rows.pop(key, None) if key is not None else None
+
+    def holds(self, row: HistoryEvent) -> bool:
+        """Tell whether the row has not been asked for yet."""
+        return key_of(row) in self._rows
 
 
 def key_of(event: HistoryEvent) -> Key | None:

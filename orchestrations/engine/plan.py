@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -25,8 +25,8 @@ from orchestrations.engine.events import (
     TimerCreated,
 )
 from orchestrations.engine.failures import FailureDetails
+from orchestrations.engine.results import Completion, Continuation, TurnResult
 from orchestrations.engine.state import InstanceFacts, Status
-from orchestrations.engine.turn import Completion, Continuation, TurnResult
 
 
 @dataclass(slots=True)
@@ -155,7 +155,7 @@ def _failed_outcome(facts: InstanceFacts, failure: FailureDetails, now: datetime
         timestamp=now,
         task_scheduled_id=facts.parent.task_schedule_id,
         reason=failure.message,
-        failure_details=replace(failure, stack_trace=""),
+        failure_details=failure,
         attempt=facts.parent.attempt,
     )
 

@@ -7,19 +7,18 @@ caller commits it. A Turn may be kept and advanced again (a live body), or throw
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from orchestrations.engine import payloads
+from orchestrations.engine.asks import CallTask, EventTask, TimerTask
 from orchestrations.engine.bodies import Body, Finished
 from orchestrations.engine.events import (
     EventRaised,
     EventSent,
     ExecutionCompleted,
-    ExecutionRewound,
     ExecutionStarted,
     ExecutionTerminated,
     HistoryEvent,
@@ -35,10 +34,12 @@ from orchestrations.engine.events import (
     TimerCreated,
     TimerFired,
 )
-from orchestrations.engine.failures import FailureDetails
-from orchestrations.engine.matching import Key, describe, describe_body, key_of, same
+from orchestrations.engine.failures import FailureDetails, failed_tasks
+from orchestrations.engine.mailbox import Mailbox
+from orchestrations.engine.matching import Script, describe, describe_body, same
+from orchestrations.engine.results import Completion, Continuation, TurnLimits, TurnResult
 from orchestrations.engine.state import Status
-from orchestrations.engine.tasks import CallTask, EventTask, SettledTask, Task, TimerTask
+from orchestrations.engine.tasks import SettledTask, Task
 from orchestrations.errors import DurableError, LimitExceededError, NondeterminismError, PayloadError
 
 TASK_REQUIRED = (
@@ -50,50 +51,6 @@ class TurnAborted(BaseException):
     """Ends the body's step when the turn was refused; user code cannot swallow it by `except Exception`."""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnLimits:
-    """Bounds that are checked only when something is new, never on replay (§17)."""
-
-    payload: payloads.Limits = payloads.DEFAULT_LIMITS
-    custom_status_bytes: int = 16 * 1024
-    fan_out: int = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Continuation:
-    """What `continue_as_new` asked for."""
-
-    input: str | None
-    preserve_events: bool
-    new_version: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """How a body ended: completed or failed, or to be continued as new."""
-
-    status: Status
-    result: str | None = None
-    failure: FailureDetails | None = None
-    failed_tasks: tuple[int, ...] | None = None
-    continuation: Continuation | None = None
-
-
-@dataclass(slots=True)
-class TurnResult:
-    """What one turn adds: received events, then the decisions, in the order of HIS-4 without the frame around them."""
-
-    now: datetime
-    received: list[HistoryEvent]
-    scheduled: list[Scheduled]
-    completion: Completion | None
-    custom_status: str | None
-    custom_status_changed: bool
-    withdrawn_timers: list[int] = field(default_factory=list)
-    unprocessed: list[EventRaised] = field(default_factory=list)
-    ignored: int = 0
-
-
 class Turn:
     """See the module. `body` is called with this turn once ExecutionStarted is applied, and gives what `Body` takes."""
 
@@ -102,17 +59,15 @@ class Turn:
         self._body: Body | None = None
         self._awaited: Task | None = None
         self._open: dict[int, CallTask | TimerTask | EventTask] = {}
-        self._expected: dict[Key, HistoryEvent] = {}
+        self._script = Script()
         self._asked: list[Scheduled] = []
-        self._raised: dict[str, deque[EventRaised]] = {}
-        self._waits: dict[str, deque[EventTask]] = {}
+        self.mailbox = Mailbox()
         self._sequence = 0
         self._late: list[EventRaised] = []
         self._withdrawn: list[int] = []
         self._ignored = 0
         self._continuation: Continuation | None = None
         self._refusal: DurableError | None = None
-        self._is_rewound = self._is_terminated = self._has_ended = False
         self.is_sealed = False
         self.started: ExecutionStarted | None = None
         self.now: datetime = datetime.min
@@ -126,17 +81,13 @@ class Turn:
     def replay(self, history: Sequence[HistoryEvent]) -> None:
         """Apply history that earlier turns committed. Raises `NondeterminismError`; the turn is of no use then."""
         self.is_replaying = True
-        for event in history:
-            if (key := key_of(event)) is not None:
-                self._expected[key] = event
-            elif isinstance(event, ExecutionRewound):
-                self._is_rewound = True
+        self._script.read(history)
         for event in history:
             self._apply(event)
         self.is_replaying = False
 
     def advance(self, messages: Iterable[HistoryEvent], now: datetime) -> TurnResult:
-        """Apply new messages one by one and return what that adds. Raises `NondeterminismError`, `LimitExceededError`."""
+        """Apply new messages one by one; return what that adds. Raises `NondeterminismError`, `LimitExceededError`."""
         self._begin(now)
         status_before, received = self.custom_status, []
         for message in messages:
@@ -168,14 +119,8 @@ class Turn:
 
     def waiting(self, limit: int = 20) -> list[dict[str, Any]]:
         """Describe what the body waits for, at most `limit` tasks."""
-        if self._awaited is None or self.completion is not None:
-            return []
-        found = []
-        for leaf in self._awaited.leaves():
-            found.append(leaf.describe())
-            if len(found) == limit:
-                break
-        return found
+        leaves = self._awaited.leaves() if self._awaited is not None and self.completion is None else ()
+        return [leaf.describe() for leaf in islice(leaves, limit)]
 
     @property
     def instance_id(self) -> str:
@@ -199,27 +144,12 @@ class Turn:
         """Take a decision: find it in the history, or note it as new. After the end it has no effect."""
         if task is not None:
             self._open[event.event_id] = task
-        key = key_of(event)
-        assert key is not None
-        held = self._expected.pop(key, None)
+        held = self._script.take(event)
         if held is None:
             self._check_fan_out()
             self._asked.append(event)
         elif not same(held, event):
             self._refuse(self._mismatch(event.event_id, describe(held), describe(event)))
-
-    def take_event(self, task: EventTask) -> bool:
-        """Settle the wait by a buffered event, or put it into the queue of its name (EVT-2, EVT-3)."""
-        name = task.name.casefold()
-        if buffered := self._raised.get(name):
-            task.receive(buffered.popleft().input)
-            return True
-        self._waits.setdefault(name, deque()).append(task)
-        return False
-
-    def leave_queue(self, task: EventTask) -> None:
-        """The wait takes no event any more."""
-        self._waits[task.name.casefold()].remove(task)
 
     def withdraw_timer(self, sequence: int) -> None:
         """The timer is of no use any more."""
@@ -248,7 +178,7 @@ class Turn:
         task = self._awaited
         assert self._body is not None
         try:
-            yielded = self._body.step(*(_outcome(task) if task else ()))
+            yielded = self._body.step(*(task.outcome() if task else ()))
         except Finished as finished:
             self._end(finished.value)
         except TurnAborted:
@@ -288,7 +218,7 @@ class Turn:
         if self._continuation is not None:  # an exception after the decision changes nothing (CAN-1)
             return self._end(None)
         failure = FailureDetails.from_exception(error)
-        self.completion = Completion(Status.FAILED, failure=failure, failed_tasks=_failed_tasks(error) or None)
+        self.completion = Completion(Status.FAILED, failure=failure, failed_tasks=failed_tasks(error) or None)
         return self.close()
 
     # --- applying events
@@ -323,25 +253,24 @@ class Turn:
         self.now = max(event.timestamp, self.now) if self.started else event.timestamp
 
     def _on_turn_completed(self, event: HistoryEvent) -> None:
-        """Everything that the body asked for in a committed turn is in the history, else the code has changed (NDT-2)."""
-        if self._is_rewound or self._is_terminated:
+        """What the body asked for in a committed turn is in the history, else the code has changed (NDT-2)."""
+        if self._script.is_lenient:
             return
-        asked = [e for e in self._asked if not (self._has_ended and isinstance(e, TimerCreated))]
+        asked = [e for e in self._asked if not (self._script.has_ended and isinstance(e, TimerCreated))]
         if asked:
             raise self._mismatch(asked[0].event_id, "nothing", describe(asked[0]))
         self._asked = []
-        if self.completion is not None and not self._has_ended:
+        if self.completion is not None and not self._script.has_ended:
             raise self._mismatch(self._sequence + 1, "nothing (it goes on)", self._describe_body())
 
     def _on_scheduled(self, event: HistoryEvent) -> None:
         """The row is in the history: the body must have asked for it by now."""
-        if key_of(event) in self._expected:
+        if self._script.holds(event):
             raise self._mismatch(event.event_id, describe(event), self._describe_body())
 
     def _on_execution_completed(self, event: HistoryEvent) -> None:
-        assert isinstance(event, ExecutionCompleted)
-        self._has_ended = True
-        if self.completion is None and not self._is_terminated:
+        self._script.has_ended = True
+        if self.completion is None and not self._script.is_lenient:
             raise self._mismatch(self._sequence + 1, "the end of the orchestrator", self._describe_body())
 
     def _on_outcome(self, event: HistoryEvent) -> bool:
@@ -356,25 +285,21 @@ class Turn:
 
     def _on_raised(self, event: HistoryEvent) -> None:
         assert isinstance(event, EventRaised)
-        name = event.name.casefold()
         if self.completion is not None or self._continuation is not None:
             self._late.append(event)
-        elif waits := self._waits.get(name):
-            waits.popleft().receive(event.input)
         else:
-            self._raised.setdefault(name, deque()).append(event)
+            self.mailbox.put(event)
 
     def _on_terminated(self, event: HistoryEvent) -> None:
-        self._is_terminated = True
+        self._script.is_lenient = True
         self.close()
 
     # --- refusing
 
     def _unprocessed(self) -> list[EventRaised]:
         """Events that nobody took, in order of arrival within each name; those after the decision come last."""
-        buffered = [event for queue in self._raised.values() for event in queue]
         keep = self._continuation is None or self._continuation.preserve_events
-        return (sorted(buffered, key=lambda e: e.timestamp) if keep else []) + self._late
+        return (self.mailbox.buffered() if keep else []) + self._late
 
     def _check_fan_out(self) -> None:
         limit = self._limits.fan_out
@@ -390,30 +315,10 @@ class Turn:
         raise TurnAborted
 
     def _mismatch(self, sequence: int, expected: str, found: str) -> NondeterminismError:
-        name = self.started.name if self.started else "?"
-        return NondeterminismError(name, sequence, expected, found)
+        return NondeterminismError(self.started.name if self.started else "?", sequence, expected, found)
 
     def _describe_body(self) -> str:
         return describe_body(self.completion, self._awaited)
-
-
-def _outcome(task: Task) -> tuple[Any, Exception | None]:
-    return (None, task.exception) if task.exception is not None else (task.result, None)
-
-
-def _failed_tasks(error: BaseException) -> tuple[int, ...]:
-    """Return the chains that the exception names through `__cause__`, `__context__` and `failures` (RWD-2)."""
-    found: dict[int, None] = {}
-    todo, seen = [error], set()
-    while todo:
-        current = todo.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        if (sequence := getattr(current, "sequence", None)) and getattr(current, "details", None):
-            found[sequence] = None
-        todo += [e for e in (current.__cause__, current.__context__, *getattr(current, "failures", ())) if e]
-    return tuple(sorted(found))
 
 
 _HANDLERS: dict[type[HistoryEvent], Callable[[Turn, Any], bool | None]] = {

@@ -158,7 +158,7 @@ class EventReceipt(models.Model):
 
 
 class ActivityTask(models.Model):
-    """An attempt of an activity that is not settled. `lease_epoch` counts its deliveries; the row goes when it settles."""
+    """An attempt of an activity that is not settled. `lease_epoch` counts deliveries; settling removes the row."""
 
     id = models.BigAutoField(primary_key=True)
     instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="activities")

@@ -1,0 +1,44 @@
+"""External events of one execution: those that nobody has waited for, and waits that nothing has met (EVT-1…3)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from orchestrations.engine.events import EventRaised
+
+if TYPE_CHECKING:
+    from orchestrations.engine.asks import EventTask
+
+
+class Mailbox:
+    """Both sides in order of arrival for each name, whatever its case; at most one side is not empty."""
+
+    def __init__(self) -> None:
+        self._raised: dict[str, deque[EventRaised]] = {}
+        self._waits: dict[str, deque[EventTask]] = {}
+
+    def put(self, event: EventRaised) -> None:
+        """Give the event to the oldest wait of its name, or keep it."""
+        name = event.name.casefold()
+        if waits := self._waits.get(name):
+            waits.popleft().receive(event.input)
+        else:
+            self._raised.setdefault(name, deque()).append(event)
+
+    def take(self, wait: EventTask) -> bool:
+        """Settle the wait by a kept event, or put it into the queue of its name."""
+        name = wait.name.casefold()
+        if kept := self._raised.get(name):
+            wait.receive(kept.popleft().input)
+            return True
+        self._waits.setdefault(name, deque()).append(wait)
+        return False
+
+    def leave(self, wait: EventTask) -> None:
+        """The wait takes no event any more."""
+        self._waits[wait.name.casefold()].remove(wait)
+
+    def buffered(self) -> list[EventRaised]:
+        """Return the kept events in order of arrival."""
+        return sorted((e for queue in self._raised.values() for e in queue), key=lambda e: e.timestamp)

@@ -1,0 +1,55 @@
+"""What bounds a turn, and what comes out of it: plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from orchestrations.engine import payloads
+from orchestrations.engine.events import EventRaised, HistoryEvent, Scheduled
+from orchestrations.engine.failures import FailureDetails
+from orchestrations.engine.state import Status
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLimits:
+    """Bounds that are checked only when something is new, never on replay (§17)."""
+
+    payload: payloads.Limits = payloads.DEFAULT_LIMITS
+    custom_status_bytes: int = 16 * 1024
+    fan_out: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """What `continue_as_new` asked for."""
+
+    input: str | None
+    preserve_events: bool
+    new_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """How a body ended: completed or failed, or to be continued as new."""
+
+    status: Status
+    result: str | None = None
+    failure: FailureDetails | None = None
+    failed_tasks: tuple[int, ...] | None = None
+    continuation: Continuation | None = None
+
+
+@dataclass(slots=True)
+class TurnResult:
+    """What one turn adds: received events, then the decisions, in the order of HIS-4 without the frame around them."""
+
+    now: datetime
+    received: list[HistoryEvent]
+    scheduled: list[Scheduled]
+    completion: Completion | None
+    custom_status: str | None
+    custom_status_changed: bool
+    withdrawn_timers: list[int] = field(default_factory=list)
+    unprocessed: list[EventRaised] = field(default_factory=list)
+    ignored: int = 0
