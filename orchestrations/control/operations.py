@@ -16,7 +16,13 @@ from orchestrations.control.actors import Actor
 from orchestrations.control.decisions import Outcome, list_open, who_decided
 from orchestrations.control.freshness import Seen, require_fresh
 from orchestrations.control.permissions import Permission, can, is_approval
-from orchestrations.errors import AlreadyDecidedError, InstanceNotFoundError, InvalidError, NotWaitingError, PermissionDenied
+from orchestrations.errors import (
+    AlreadyDecidedError,
+    InstanceNotFoundError,
+    InvalidError,
+    NotWaitingError,
+    PermissionDenied,
+)
 from orchestrations.store import clock
 from orchestrations.store.models import Instance, TaskHub
 
@@ -58,7 +64,9 @@ class Operations:
         self._require(Permission.EVENTS_WRITE, "raise-event", instance_id, facts)
         if is_approval(event_name):
             self._require(Permission.APPROVALS_DECIDE, "raise-event", instance_id, facts)
-            message = f"An event named '{event_name}' is a decision. Use Approve or Reject where the instance waits for it."
+            message = (
+                f"An event named '{event_name}' is a decision. Use Approve or Reject where the instance waits for it."
+            )
             raise InvalidError(message, code="event.is-decision")
 
         def send(client: DurableClient) -> bool:
@@ -69,12 +77,16 @@ class Operations:
     def suspend(self, instance_id: str, reason: str = "", *, seen: Seen | None = None) -> bool:
         """Suspend; False, and no row, if it is suspended already."""
         self._require(Permission.INSTANCES_CONTROL, "suspend", instance_id)
-        return self._run("suspend", instance_id, lambda client: client.suspend(instance_id, reason), seen=seen, reason=reason)
+        return self._run(
+            "suspend", instance_id, lambda client: client.suspend(instance_id, reason), seen=seen, reason=reason
+        )
 
     def resume(self, instance_id: str, reason: str = "", *, seen: Seen | None = None) -> bool:
         """Resume; False, and no row, if it is not suspended."""
         self._require(Permission.INSTANCES_CONTROL, "resume", instance_id)
-        return self._run("resume", instance_id, lambda client: client.resume(instance_id, reason), seen=seen, reason=reason)
+        return self._run(
+            "resume", instance_id, lambda client: client.resume(instance_id, reason), seen=seen, reason=reason
+        )
 
     def terminate(self, instance_id: str, reason: str = "", *, seen: Seen | None = None) -> None:
         """Terminate the instance and its live descendants."""
@@ -103,7 +115,9 @@ class Operations:
             detail = {"event_name": wait.name, "event_id": decision_id, "revision": instance.revision}
             audit.record(self.hub, self.actor, outcome.action, instance_id=instance_id, reason=comment, detail=detail)
 
-    def _send_decision(self, instance: InstanceDetail, name: str, decision_id: str, outcome: Outcome, comment: str) -> bool:
+    def _send_decision(
+        self, instance: InstanceDetail, name: str, decision_id: str, outcome: Outcome, comment: str
+    ) -> bool:
         at = clock.now().isoformat(timespec="seconds")
         payload = {"outcome": outcome.value, "by": self.actor.name, "comment": comment, "at": at}
         return DurableClient(self.hub).raise_event(instance.instance_id, name, payload, event_id=decision_id)
@@ -140,7 +154,9 @@ class Operations:
             raise InstanceNotFoundError(instance_id)
         return queries.get_instance(self.hub, instance_id)
 
-    def _require(self, permission: Permission, action: str, instance_id: str, detail: Mapping[str, Any] | None = None) -> None:
+    def _require(
+        self, permission: Permission, action: str, instance_id: str, detail: Mapping[str, Any] | None = None
+    ) -> None:
         if can(self.actor, permission, self.hub):
             return
         audit.record(self.hub, self.actor, action, instance_id=instance_id, detail=detail, result=audit.DENIED)

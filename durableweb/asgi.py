@@ -1,0 +1,31 @@
+"""The ASGI application: body limit → HTTP by Django, WebSockets by Channels from our exact origins only.
+
+Channels' own validator of allowed hosts compares the host alone; an origin is scheme, host and port.
+"""
+
+from __future__ import annotations
+
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "durableweb.settings")
+http_application = get_asgi_application()
+
+# these need Django to be ready
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.security.websocket import OriginValidator  # noqa: E402
+from django.conf import settings  # noqa: E402
+
+from durableweb.limits import BodyLimit  # noqa: E402
+from orchestrations.live.routing import websocket_urlpatterns  # noqa: E402
+
+websocket_application = OriginValidator(
+    AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
+    settings.WEBSOCKET_ORIGINS,
+)
+application = BodyLimit(
+    ProtocolTypeRouter({"http": http_application, "websocket": websocket_application}),
+    settings.BODY_LIMIT,
+)

@@ -1,0 +1,193 @@
+"""`python -m durableweb.launcher`: prepare, start, watch, stop."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+
+import django
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
+
+from durableweb import valkey
+from durableweb.environment import Environment, refuse
+from durableweb.home import Home, home_of, write_private
+from durableweb.launcher import parts, preparation
+from durableweb.launcher.children import dying_with
+from durableweb.launcher.watch import StopAsked, Watch
+
+USAGE, UNAVAILABLE = 2, 6
+READY_SECONDS = 60.0
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal."""
+    print(f"  {text}", flush=True)
+
+
+def main() -> int:
+    """Run one copy until somebody asks to stop; return 0 after a stop that was asked for."""
+    options = _parse()
+    if options.bound:
+        _end_with_parent()
+    os.umask(0o077)
+    try:
+        return _run()
+    except (ImproperlyConfigured, preparation.HomeInUse) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    except (DatabaseError, OSError) as error:
+        print(f"error: {error}".strip(), file=sys.stderr)
+        return UNAVAILABLE
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m durableweb.launcher", description="Run one copy of the product.")
+    parser.add_argument("--bound", action="store_true", help="stop when the calling process dies (Linux)")
+    return parser.parse_args()
+
+
+def _end_with_parent() -> None:
+    bind = dying_with(os.getppid(), signal.SIGTERM)
+    if bind is not None:
+        bind()
+
+
+def _run() -> int:
+    given = Environment(os.environ)
+    home = home_of(given, _project_home())
+    port = given.whole("PORT", 8000, low=1, high=65535)
+    address = f"http://127.0.0.1:{port}"
+    home.create()
+    held = preparation.lock(home, address)
+    watch = Watch(say)
+    watch.listen()
+    try:
+        _start(watch, home, port, address)
+        watch.run()
+    except StopAsked:
+        pass
+    finally:
+        say("stopping …")
+        watch.stop()
+        held.close()
+    say("stopped; your data is kept")
+    return 0
+
+
+def _project_home() -> "os.PathLike[str]":
+    from pathlib import Path
+
+    return Path(__file__).resolve().parent.parent.parent / ".durable"
+
+
+def _start(watch: Watch, home: Home, port: int, address: str) -> None:
+    """Bring everything up, one step after the other, and say where it is."""
+    environment = parts.shared_environment(os.environ, home, port)
+    _refuse_taken_port(port, environment.get("BIND") or "127.0.0.1")
+    home.ensure_secret(home.secret_key_file)
+    _start_queue(watch, home, environment)
+    preparation.record(home, parts.recorded_part(environment))
+    os.environ.update(environment)
+    django.setup()
+    _prepare_database(home)
+    watch.add(parts.web(home, environment))
+    watch.add(parts.workers(environment))
+    is_ready = _wait_until_ready(watch, address)
+    _start_samples(home, environment)
+    _welcome(home, address, is_ready=is_ready)
+
+
+def _start_queue(watch: Watch, home: Home, environment: Mapping[str, str]) -> None:
+    if environment.get("REDIS_URL"):
+        return
+    say("starting the queue (Valkey)")
+    home.ensure_secret(home.redis_password_file)
+    valkey.end_leftover(home.redis_url)
+    watch.add(parts.queue(home, environment))
+    if not valkey.wait_until_it_answers(home.redis_url):
+        raise OSError("The embedded Valkey does not answer; set REDIS_URL to use another server.")
+
+
+def _prepare_database(home: Home) -> None:
+    from django.db import connections
+
+    if preparation.migrate():
+        say("the database has the present schema")
+    if preparation.make_accounts(home):
+        say(f"made the accounts {', '.join(preparation.ROLES)}; passwords are in {home.accounts_file}")
+    connections.close_all()
+
+
+def _refuse_taken_port(port: int, bind: str) -> None:
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, port))
+        except OSError as error:
+            refuse("PORT", str(port), f"cannot be used on {bind} ({error.strerror}); choose another, as in PORT=8137")
+
+
+def _wait_until_ready(watch: Watch, address: str) -> bool:
+    """Return whether everything worked within READY_SECONDS; crashed children are restarted meanwhile."""
+    say("starting the web server and the workers")
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        if _ask(address).get("ready"):
+            return True
+        watch.rest(min(0.1, watch.tend()))
+    missing = [part for part, works in _ask(address).items() if not works and part != "ready"]
+    say(f"not ready yet: {', '.join(missing) or 'the web server'}")
+    return False
+
+
+def _ask(address: str) -> dict[str, bool]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{address}/healthz/ready", timeout=5) as answer:
+            return dict(json.load(answer))
+    except urllib.error.HTTPError as error:
+        with error:
+            content = error.read()
+        try:
+            return dict(json.loads(content))
+        except ValueError:
+            return {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _start_samples(home: Home, environment: Mapping[str, str]) -> None:
+    if home.samples_file.exists() or environment.get("DURABLE_SAMPLES") != "1":
+        return
+    for arguments in parts.SAMPLES:
+        command = parts.manage("durable", "start", *arguments)
+        done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode:
+            say(f"the sample {arguments[0]} did not start: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+    write_private(home.samples_file, "")
+
+
+def _welcome(home: Home, address: str, *, is_ready: bool) -> None:
+    from django.db import connections
+
+    link = preparation.make_sign_in_link(address)
+    connections.close_all()
+    print(f"\n  durableweb {'runs' if is_ready else 'starts'} at {address}\n", flush=True)
+    print(f"    sign in once, as admin:  {link}", flush=True)
+    print(f"    all accounts:            {home.accounts_file}", flush=True)
+    print("    stop:                    Ctrl-C\n", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

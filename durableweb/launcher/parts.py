@@ -1,0 +1,65 @@
+"""The programs that make up a running copy, and the environment they share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from durableweb import valkey
+from durableweb.home import Home
+from durableweb.launcher.children import Child
+from durableweb.product import PREFIX
+
+WORKERS = 2
+
+RECORDED_NAMES = frozenset(
+    {"ALLOWED_HOSTS", "BIND", "DATABASE_URL", "DEBUG", "LOG_LEVEL", "PORT", "PUBLIC_ORIGINS", "REDIS_URL", "SECRET_KEY"}
+)
+"""With everything that starts with DURABLE_: what commands must see as we do."""
+
+SAMPLES: list[list[str]] = [
+    ["E1_HelloSequence"],
+]
+"""Arguments of `durable start`, once in the life of a home, so that the first page is not empty."""
+
+
+def shared_environment(given: Mapping[str, str], home: Home, port: int) -> dict[str, str]:
+    """Return what all parts run with."""
+    return {
+        "DURABLE_SAMPLES": "1",
+        **given,
+        "DURABLE_HOME": str(home.path),
+        "PORT": str(port),
+        "DJANGO_SETTINGS_MODULE": "durableweb.settings",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def recorded_part(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a later command in the same home has to know."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if (name in RECORDED_NAMES or name.startswith(PREFIX)) and name != "DURABLE_HOME"
+    }
+
+
+def queue(home: Home, environment: Mapping[str, str]) -> Child:
+    """The embedded Valkey."""
+    return Child("the queue (Valkey)", valkey.command(home), environment, is_foundation=True)
+
+
+def web(home: Home, environment: Mapping[str, str]) -> Child:
+    """The web server. Nobody balances load before it here, so it need not drain."""
+    command = [sys.executable, "-m", "durableweb.server", "--drain", "0"]
+    return Child("the web server", [*command, "--access-log", str(home.path / "access.log")], environment)
+
+
+def workers(environment: Mapping[str, str]) -> Child:
+    """The worker supervisor."""
+    return Child("the worker supervisor", manage("durable_worker", "--workers", str(WORKERS)), environment)
+
+
+def manage(*arguments: str) -> list[str]:
+    """Return the command line of a management command."""
+    return [sys.executable, "-m", "django", *arguments]

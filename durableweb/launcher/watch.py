@@ -1,0 +1,105 @@
+"""Watches the children until somebody asks to stop: restarts what crashed, then stops all in order.
+
+One thread and one loop. Signals only note that they came and end the wait.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from durableweb.launcher.children import Child
+
+Say = Callable[[str], None]
+
+
+class StopAsked(Exception):
+    """Somebody asked to stop while things were still being prepared."""
+
+
+class Watch:
+    """The children, in the order in which they were added."""
+
+    def __init__(self, say: Say) -> None:
+        self.say = say
+        self.children: list[Child] = []
+        self.is_preparing = True
+        self.stop_asked = False
+        self.impatient = False
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
+
+    def listen(self) -> None:
+        """Take over the signals that ask to stop, and the news of a child's end."""
+        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._note_stop)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+
+    def _note_stop(self, number: int, frame: FrameType | None) -> None:
+        self.impatient = self.stop_asked and number == signal.SIGINT
+        self.stop_asked = True
+        if self.is_preparing:
+            raise StopAsked
+
+    def add(self, child: Child) -> Child:
+        """Start `child` and watch it from now on."""
+        self.children.append(child)
+        child.start()
+        return child
+
+    def rest(self, seconds: float) -> None:
+        """Wait for a signal, `seconds` at most."""
+        if select.select([self._wake_reader], [], [], max(0.0, seconds))[0]:
+            try:
+                self._wake_reader.recv(4096)
+            except BlockingIOError:
+                return
+
+    def tend(self) -> float:
+        """Restart what is due, plan what has ended; return for how long nothing else is due."""
+        now = time.monotonic()
+        for child in self.children:
+            if child.has_ended():
+                code = child.process.returncode if child.process else 0
+                pause = child.plan_restart()
+                self.say(f"{child.name} ended ({_how(code)}); starting it again in {pause:.1f} s")
+            elif child.process is None and child.restart_at <= now:
+                child.start()
+        waiting = [child.restart_at - now for child in self.children if child.process is None]
+        return min(waiting, default=60.0)
+
+    def run(self) -> None:
+        """Tend the children until somebody asks to stop."""
+        self.is_preparing = False
+        while not self.stop_asked:
+            self.rest(self.tend())
+
+    def stop(self) -> None:
+        """Stop all children, those that others build on last."""
+        self.is_preparing = False
+        for is_foundation in (False, True):
+            group = [child for child in self.children if child.is_foundation == is_foundation]
+            for child in group:
+                child.ask_to_stop()
+            for child in group:
+                self._await_end(child)
+
+    def _await_end(self, child: Child) -> None:
+        deadline = time.monotonic() + child.stop_seconds
+        while not child.has_ended() and child.process is not None and time.monotonic() < deadline:
+            if self.impatient:
+                deadline = 0.0
+                break
+            self.rest(min(0.5, deadline - time.monotonic()))
+        if not child.end(deadline):
+            self.say(f"{child.name} did not stop in time and was killed")
+
+
+def _how(code: int) -> str:
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,158 @@
+"""Activities: open rows that workers poll; settled once, by compare-and-set on owner and epoch, and then gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from orchestrations.engine.events import TaskCompleted, TaskFailed, TaskScheduled
+from orchestrations.store import inbox, sql
+from orchestrations.store.claims import ClaimedActivity
+from orchestrations.store.models import ActivityTask
+from orchestrations.store.signals import announce_work
+
+ACTIVITY = ActivityTask._meta.db_table
+_ACTIVITIES = sql.Columns(
+    ActivityTask,
+    instance_id="int",
+    execution="text",
+    sequence="int",
+    attempt="int",
+    name="text",
+    input="text",
+    queue="text",
+    priority="int",
+    created_at="time",
+    due_at="time",
+    lease_owner="text",
+    lease_until="time",
+    lease_epoch="int",
+    lost_attempts="int",
+    blocked="text",
+)
+
+
+@dataclass(slots=True)
+class NewActivity:
+    """An attempt to insert. With `owner` it is claimed as it is created, its first delivery recorded: an own share."""
+
+    instance: int
+    execution: str
+    event: TaskScheduled
+    queue: str
+    owner: str = ""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of an attempt that we hold."""
+
+    activity: ClaimedActivity
+    event: TaskCompleted | TaskFailed
+
+
+def insert(news: Sequence[NewActivity], now: datetime) -> list[ClaimedActivity]:
+    """Insert the attempts in one statement; return those that are claimed by their owner."""
+    rows = [
+        (
+            *(n.instance, n.execution, n.event.event_id, n.event.attempt or 1, n.event.name, n.event.input, n.queue),
+            *(0, now, now, n.owner, n.until, 1 if n.owner else 0, 0, ""),
+        )
+        for n in news
+    ]
+    found = sql.insert(_ACTIVITIES, rows, returning="id, instance_id, sequence, attempt")
+    keys = {(instance, sequence, attempt): pk for pk, instance, sequence, attempt in found}
+    return [
+        ClaimedActivity(
+            id=keys[n.instance, n.event.event_id, n.event.attempt or 1],
+            epoch=1,
+            instance=n.instance,
+            execution=n.execution,
+            sequence=n.event.event_id,
+            attempt=n.event.attempt or 1,
+            name=n.event.name,
+            input=n.event.input,
+            queue=n.queue,
+        )
+        for n in news
+        if n.owner
+    ]
+
+
+def remove(results: Sequence[Result], owner: str) -> set[int]:
+    """Remove the rows of results that are still ours; return their keys. A missing one was settled or taken by others."""
+    pairs = [(r.activity.id, r.activity.epoch) for r in results]
+    condition, values = sql.among_pairs("id, lease_epoch", pairs, ("int", "int"))
+    rows = sql.fetch(f"DELETE FROM {ACTIVITY} WHERE {condition} AND lease_owner = %s RETURNING id", [*values, owner])
+    return {pk for (pk,) in rows}
+
+
+def settle(results: Sequence[Result], owner: str) -> int:
+    """Record the outcomes of attempts whose instances are not in our hands: one commit for all of them.
+
+    Durable when it returns: each outcome that was still ours is a message to its instance, exactly once; the others
+    are dropped. Returns how many counted.
+    """
+    with transaction.atomic():
+        targets = inbox.lock([r.activity.instance for r in results])
+        ours = remove(results, owner)
+        messages = [
+            message_of(r)
+            for r in results
+            if r.activity.id in ours
+            and (target := targets.get(r.activity.instance)) is not None
+            and target.execution == r.activity.execution
+        ]
+        if messages:
+            inbox.insert_messages(messages)
+            inbox.lower_due(messages)
+        # also for rows that we locked and left as they were: a claim may have skipped them
+        inbox.wake_for(messages, targets)
+        announce_loose(targets, {m.instance for m in messages}, results)
+    return len(ours)
+
+
+def announce_loose(targets: dict[int, inbox.Target], told: set[int], results: Sequence[Result]) -> None:
+    """Wake the queues of locked instances that got no message but are due and nobody's."""
+    for pk in {r.activity.instance for r in results} - told:
+        target = targets.get(pk)
+        if target is not None and target.due_at is not None and not target.lease_owner:
+            announce_work(target.queue, target.due_at)
+
+
+def message_of(result: Result) -> inbox.Message:
+    """Return an attempt's outcome as a message to its instance."""
+    a = result.activity
+    key = f"task/{a.execution}/{a.sequence}/{a.attempt}"
+    return inbox.Message(a.instance, result.event, result.event.timestamp, key, a.execution)
+
+
+def put_back(activities: Sequence[ClaimedActivity], owner: str) -> None:
+    """Give back attempts that were not begun; this delivery does not count. Their queues are woken."""
+    if not activities:
+        return
+    with transaction.atomic():
+        condition, values = sql.among_pairs("id, lease_epoch", [(a.id, a.epoch) for a in activities], ("int", "int"))
+        count = sql.run(
+            f"UPDATE {ACTIVITY} SET lease_owner = '', lease_until = NULL WHERE {condition} AND lease_owner = %s",
+            [*values, owner],
+        )
+        if count:
+            for queue in {a.queue for a in activities}:
+                announce_work(queue, items=count)
+
+
+def defer(activity: ClaimedActivity, owner: str, mark: str, now: datetime, seconds: float) -> None:
+    """Give back an attempt that this worker cannot run, to be offered again after `seconds`, with a mark (TSK-8)."""
+    with transaction.atomic():
+        due_at = now + timedelta(seconds=seconds)
+        sql.run(
+            f"UPDATE {ACTIVITY} SET lease_owner = '', lease_until = NULL, due_at = %s, blocked = %s"
+            " WHERE id = %s AND lease_owner = %s AND lease_epoch = %s",
+            [due_at, mark, activity.id, owner, activity.epoch],
+        )
+        announce_work(activity.queue, due_at)

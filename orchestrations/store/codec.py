@@ -1,0 +1,19 @@
+"""Columns ↔ engine values."""
+
+from __future__ import annotations
+
+import json
+
+from orchestrations.engine.events import ParentInstance
+
+
+def read_tags(text: str) -> dict[str, str]:
+    """Return tags from their column."""
+    return {} if text == "{}" else dict(json.loads(text))
+
+
+def parent_of(parent: int | None, execution: str, sequence: int | None, attempt: int) -> ParentInstance | None:
+    """Return who waits for the instance's outcome, as far as its row knows; names are in its history."""
+    if parent is None or sequence is None:
+        return None
+    return ParentInstance(name="", instance_id="", execution_id=execution, task_schedule_id=sequence, attempt=attempt)

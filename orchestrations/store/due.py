@@ -1,0 +1,46 @@
+"""What is due and nobody's, and when something will be: what the sweeper asks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from orchestrations.store import sql
+from orchestrations.store.claims import ACTIVITY, INSTANCE
+
+COUNT_LIMIT = 1000
+
+
+def count_due(now: datetime) -> dict[str, int]:
+    """Return queue → number of work items that are due and nobody's (leases that have run out included), cut at 1000."""
+    counts: dict[str, int] = {}
+    for table in (INSTANCE, ACTIVITY):
+        rows = sql.fetch(
+            f"SELECT queue, count(*) FROM (SELECT queue FROM {table}"
+            " WHERE due_at <= %s AND (lease_owner = '' OR lease_until <= %s) LIMIT %s) AS found GROUP BY queue",
+            [now, now, COUNT_LIMIT],
+        )
+        for queue, count in rows:
+            counts[queue] = counts.get(queue, 0) + count
+    return counts
+
+
+def find_next(now: datetime, horizon: datetime) -> dict[str, datetime]:
+    """Return queue → the earliest instant after `now` and up to `horizon` at which something of it becomes due."""
+    found: dict[str, datetime] = {}
+    for table in (INSTANCE, ACTIVITY):
+        rows = sql.fetch(
+            f"SELECT queue, min(due_at) FROM {table} WHERE due_at > %s AND due_at <= %s GROUP BY queue", [now, horizon]
+        )
+        for queue, value in rows:
+            at = sql.read_time(value)
+            assert at is not None
+            found[queue] = min(at, found.get(queue, at))
+    return found
+
+
+def queues_with_work() -> list[str]:
+    """Return the names of all queues that have anything due, now or later."""
+    rows = sql.fetch(
+        f"SELECT DISTINCT queue FROM {INSTANCE} WHERE due_at IS NOT NULL UNION SELECT DISTINCT queue FROM {ACTIVITY}", []
+    )
+    return sorted(queue for (queue,) in rows)

@@ -1,0 +1,145 @@
+"""Statements over many rows at once, the same number of them for one row as for a thousand, on both databases.
+
+The ORM's cost for each row is larger than the database's own, so the hot path speaks SQL; only this package may.
+PostgreSQL takes columns as arrays (`unnest`), SQLite takes the rows themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Model
+
+Row = Sequence[Any]
+CHUNK = 1000
+
+_ARRAYS = {"int": "bigint[]", "text": "text[]", "time": "timestamptz[]", "bool": "boolean[]"}
+
+
+class Columns:
+    """The columns of a table, in order, with a type each: `int`, `text`, `time` or `bool`."""
+
+    def __init__(self, model: type[Model], **types: str) -> None:
+        self.table = model._meta.db_table
+        self.names = list(types)
+        self.types = list(types.values())
+        self._times = [i for i, kind in enumerate(self.types) if kind == "time"]
+
+    @property
+    def arrays(self) -> str:
+        """`unnest` of one array for each column."""
+        return f"unnest({', '.join(f'%s::{_ARRAYS[kind]}' for kind in self.types)})"
+
+    def adapt(self, rows: Iterable[Row]) -> list[list[Any]]:
+        """Return the rows as SQLite stores them."""
+        adapted = [list(row) for row in rows]
+        for row in adapted:
+            for place in self._times:
+                row[place] = write_time(row[place])
+        return adapted
+
+
+def is_postgres() -> bool:
+    """Tell which of the two databases this is."""
+    return connection.vendor == "postgresql"
+
+
+def insert(columns: Columns, rows: Sequence[Row], *, suffix: str = "", returning: str = "") -> list[tuple[Any, ...]]:
+    """Insert the rows in one statement (SQLite with `returning`: one for each thousand); return what `returning` names.
+
+    `suffix` is for instance `ON CONFLICT DO NOTHING`; rows that it leaves out return nothing.
+    """
+    names = ", ".join(columns.names)
+    tail = f" {suffix}" + (f" RETURNING {returning}" if returning else "")
+    with connection.cursor() as cursor:
+        if is_postgres():
+            statement = f"INSERT INTO {columns.table} ({names}) SELECT * FROM {columns.arrays}{tail}"
+            cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+            return cursor.fetchall() if returning else []
+        marks = f"({', '.join(['%s'] * len(columns.names))})"
+        if not returning:
+            cursor.executemany(f"INSERT INTO {columns.table} ({names}) VALUES {marks}{tail}", columns.adapt(rows))
+            return []
+        found: list[tuple[Any, ...]] = []
+        for start in range(0, len(rows), CHUNK):
+            chunk = columns.adapt(rows[start : start + CHUNK])
+            values = ", ".join([marks] * len(chunk))
+            flat = [value for row in chunk for value in row]
+            cursor.execute(f"INSERT INTO {columns.table} ({names}) VALUES {values}{tail}", flat)
+            found += cursor.fetchall()
+        return found
+
+
+def update(columns: Columns, assignments: str, rows: Sequence[Row]) -> None:
+    """Update each row's `id` (its first column) by `assignments`, in which `v.name` is the row's value of a column."""
+    with connection.cursor() as cursor:
+        if is_postgres():
+            names = ", ".join(columns.names)
+            statement = (
+                f"UPDATE {columns.table} AS t SET {assignments} FROM {columns.arrays} AS v({names}) WHERE t.id = v.id"
+            )
+            cursor.execute(statement, [list(column) for column in zip(*rows, strict=True)])
+            return
+        pairs = [f"{{{name}}}" for name in columns.names]
+        statement = assignments.replace("t.", "")
+        order: list[int] = []
+        for place, name in sorted(enumerate(columns.names), key=lambda pair: -len(pair[1])):
+            statement = statement.replace(f"v.{name}", pairs[place])
+        while (at := statement.find("{")) >= 0:
+            end = statement.index("}", at)
+            order.append(columns.names.index(statement[at + 1 : end]))
+            statement = statement[:at] + "%s" + statement[end + 1 :]
+        values = [[row[place] for place in [*order, 0]] for row in columns.adapt(rows)]
+        cursor.executemany(f"UPDATE {columns.table} SET {statement} WHERE id = %s", values)
+
+
+def fetch(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Run one statement and return its rows. Times among the parameters are adapted."""
+    adapted = [write_time(value) if isinstance(value, datetime) else value for value in parameters]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, adapted)
+        return cursor.fetchall() if cursor.description is not None else []
+
+
+def run(statement: str, parameters: Sequence[Any]) -> int:
+    """Run one statement and return the number of rows that it touched."""
+    adapted = [write_time(value) if isinstance(value, datetime) else value for value in parameters]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, adapted)
+        return cursor.rowcount
+
+
+def among(column: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Return a condition that `column` is one of `values`, and its parameters."""
+    if is_postgres():
+        return f"{column} = ANY(%s)", [list(values)]
+    return f"{column} IN ({', '.join(['%s'] * len(values))})", list(values)
+
+
+def among_pairs(columns: str, pairs: Sequence[tuple[Any, Any]], kinds: tuple[str, str]) -> tuple[str, list[Any]]:
+    """Return a condition that the two columns are one of `pairs`, and its parameters."""
+    if is_postgres():
+        arrays = f"unnest(%s::{_ARRAYS[kinds[0]]}, %s::{_ARRAYS[kinds[1]]})"
+        return f"({columns}) IN (SELECT * FROM {arrays})", [[a for a, _ in pairs], [b for _, b in pairs]]
+    marks = ", ".join(["(%s, %s)"] * len(pairs))
+    return f"({columns}) IN (VALUES {marks})", [value for pair in pairs for value in pair]
+
+
+def locking(clause: str) -> str:
+    """Return a row-locking clause where rows can be locked; an SQLite transaction is alone anyway."""
+    return f" {clause}" if is_postgres() else ""
+
+
+def write_time(moment: datetime | None) -> Any:
+    """Return an instant as the database takes it."""
+    return None if moment is None else connection.ops.adapt_datetimefield_value(moment)
+
+
+def read_time(value: Any) -> datetime | None:
+    """Return an instant as aware UTC, from what the database gave."""
+    if value is None or isinstance(value, datetime):
+        return value
+    return datetime.fromisoformat(value).replace(tzinfo=UTC)
