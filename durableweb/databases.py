@@ -24,7 +24,16 @@ POSTGRES_SESSION = {
     "default_transaction_isolation": r"read\ committed",
 }
 POSTGRES_URL_OPTIONS = frozenset(
-    {"host", "sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name", "target_session_attrs"}
+    {
+        "host",
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "connect_timeout",
+        "application_name",
+        "target_session_attrs",
+    }
 )
 
 
@@ -37,7 +46,9 @@ def _sqlite(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
     path = unquote(parts.path)
     if parts.netloc or not path.startswith("//") or path == "//" or parts.query:
-        refuse("DATABASE_URL", url, "must name a file with its full path for SQLite: sqlite:////var/lib/durable.sqlite3")
+        refuse(
+            "DATABASE_URL", url, "must name a file with its full path for SQLite: sqlite:////var/lib/durable.sqlite3"
+        )
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": "/" + path.lstrip("/"),

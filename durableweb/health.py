@@ -36,6 +36,12 @@ class Stopping:
     begun = False
 
 
+class Migrations:
+    """Whether this process has seen the present schema in the database: asking costs a look at every migration."""
+
+    seen = False
+
+
 @require_safe
 @never_cache
 @login_not_required
@@ -58,10 +64,9 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 def examine() -> tuple[dict[str, bool], Health | None]:
     """Return part → works, and what the database knows of workers, or None where it cannot be asked."""
-    migrated = _works("database", _is_migrated)
-    found = _health() if migrated else None
+    found = _health() if _works("database", _is_migrated) else None
     parts = {
-        "database": migrated,
+        "database": found is not None,
         "disk": _works("disk", _has_space),
         "queue": _works("queue", queues.ping),
         "workers": found is not None and found.workers > 0,
@@ -80,8 +85,10 @@ def _works(part: str, ask: Callable[[], bool]) -> bool:
 
 
 def _is_migrated() -> bool:
-    executor = MigrationExecutor(connection)
-    return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if not Migrations.seen:
+        executor = MigrationExecutor(connection)
+        Migrations.seen = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return Migrations.seen
 
 
 def _health() -> Health | None:

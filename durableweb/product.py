@@ -28,6 +28,8 @@ DEFAULT_PAYLOAD_LIMIT = 1024 * 1024
 def settings(environment: Environment) -> dict[str, Any]:
     """Return the product settings that the environment sets, by their Django names; refuse names that nobody knows."""
     known = dict(_defaults())
+    if not known:
+        return {}
     environment.refuse_unknown(PREFIX, PROJECT_NAMES | known.keys())
     return {name: _read(environment, name, default) for name, default in known.items() if environment.text(name)}
 

@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 
 import django
 from django.core.exceptions import ImproperlyConfigured
@@ -84,9 +85,7 @@ def _run() -> int:
     return 0
 
 
-def _project_home() -> "os.PathLike[str]":
-    from pathlib import Path
-
+def _project_home() -> Path:
     return Path(__file__).resolve().parent.parent.parent / ".durable"
 
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import IO
 
 from durableweb.home import Home, read_private, write_private
 
 ROLES = ("viewer", "operator", "approver", "admin")
-LINK_LIFETIME = timedelta(minutes=30)
 PASSWORD_BYTES = 15
 
 
@@ -77,23 +74,17 @@ def make_accounts(home: Home) -> bool:
 
 
 def make_sign_in_link(address: str, *, role: str = "admin") -> str:
-    """Return a link that signs `role` in once, within LINK_LIFETIME. Earlier links of that account end here."""
+    """Return a link that signs `role` in, once and soon. Earlier links of that account end here."""
     from django.contrib.auth.models import User
     from django.db import transaction
 
-    from orchestrations.store import clock
+    from orchestrations.control import sign_in
     from orchestrations.store.models import SignInLink
 
-    token = secrets.token_urlsafe(32)
     with transaction.atomic():
         user = User.objects.get(username=role)
         SignInLink.objects.filter(user=user).delete()
-        SignInLink.objects.create(
-            token_hash=hashlib.sha256(token.encode()).hexdigest(),
-            user=user,
-            expires_at=clock.now() + LINK_LIFETIME,
-        )
-    return f"{address}/sign-in/{token}/"
+        return f"{address}/sign-in/{sign_in.make_link(user)}/"
 
 
 def write_accounts(file: Path, passwords: Mapping[str, str]) -> None:

@@ -1,0 +1,110 @@
+"""Runs the suite in its variants and says in one table what came out: `python -m tests.run [--only MARK] [pytest args]`.
+
+The variants are the two databases, each with live bodies and with replay in every turn. Tests in a browser and chaos
+runs do not depend on replay, so those variants leave them out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run the suite: what is set, and which tests count."""
+
+    name: str
+    database: str
+    always_replay: bool = False
+    marks: str = "not benchmark"
+
+
+VARIANTS = (
+    Variant("SQLite", "sqlite"),
+    Variant("PostgreSQL", "postgres"),
+    Variant("SQLite, always replay", "sqlite", always_replay=True, marks="not benchmark and not e2e and not chaos"),
+    Variant(
+        "PostgreSQL, always replay", "postgres", always_replay=True, marks="not benchmark and not e2e and not chaos"
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one variant came to."""
+
+    variant: Variant
+    code: int
+    tests: int
+    failed: int
+    skipped: int
+    seconds: float
+
+    @property
+    def passed(self) -> int:
+        return self.tests - self.failed - self.skipped
+
+    @property
+    def is_good(self) -> bool:
+        return self.code == 0 and self.passed > 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run every variant, whatever the earlier ones came to; return 0 if all are good."""
+    parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__)
+    parser.add_argument("--only", default="", help="run the tests with this mark, without the replaying variants")
+    parser.add_argument("--variant", default="", help="run the variants whose name contains this text")
+    options, rest = parser.parse_known_args(arguments)
+    chosen = [v for v in VARIANTS if options.variant.lower() in v.name.lower()]
+    if options.only:
+        chosen = [Variant(v.name, v.database, marks=options.only) for v in chosen if not v.always_replay]
+    outcomes = [run(variant, rest) for variant in chosen]
+    show(outcomes)
+    return 0 if outcomes and all(outcome.is_good for outcome in outcomes) else 1
+
+
+def run(variant: Variant, rest: Sequence[str]) -> Outcome:
+    """Run pytest in a process of its own, since settings are read once in a process."""
+    print(f"\n==== {variant.name} ====", flush=True)
+    values = {**os.environ, "DURABLE_TEST_DATABASE": variant.database}
+    values["DURABLE_ALWAYS_REPLAY"] = "1" if variant.always_replay else "0"
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", "-m", variant.marks, f"--junitxml={report}", *rest]
+        if variant.marks == "benchmark":
+            command.append("-s")
+        code = subprocess.run(command, env=values, check=False).returncode
+        tests, failed, skipped = _counts(report)
+    return Outcome(variant, code, tests, failed, skipped, time.monotonic() - begun)
+
+
+def show(outcomes: Sequence[Outcome]) -> None:
+    """Print a line for each variant, and the sum as the last one."""
+    print("\n==== summary ====")
+    for outcome in outcomes:
+        word = "good" if outcome.is_good else f"BAD (pytest ended with {outcome.code})"
+        counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.skipped} skipped"
+        print(f"{outcome.variant.name:<28} {word:<6} {counts} in {outcome.seconds:.0f} s")
+    print(f"{sum(o.passed for o in outcomes)} passed, {sum(o.failed for o in outcomes)} failed", flush=True)
+
+
+def _counts(report: Path) -> tuple[int, int, int]:
+    if not report.exists():
+        return 0, 0, 0
+    suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
+    total = {key: sum(int(s.get(key, 0)) for s in suites) for key in ("tests", "failures", "errors", "skipped")}
+    return total["tests"], total["failures"] + total["errors"], total["skipped"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
