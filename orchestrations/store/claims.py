@@ -48,6 +48,9 @@ class ClaimedInstance:
     blocked: str
     blocked_detail: str
     custom_status: str | None
+    revision: int = 0
+    turned_at: datetime | None = None
+    waiting: str = "[]"
 
 
 @dataclass(slots=True)
@@ -95,9 +98,7 @@ def claim(queue: str, owner: str, limits: ClaimLimits, now: datetime) -> Claim:
         alone = any(row.lost_turns for row in found.instances)
         if limits.activities and not alone:
             found.activities = _claim_activities(queue, owner, limits.activities, now, until)
-        found.full = (
-            alone or len(found.instances) >= limits.instances or 0 < limits.activities <= len(found.activities)
-        )
+        found.full = alone or len(found.instances) >= limits.instances or 0 < limits.activities <= len(found.activities)
         if found.full:
             announce_work(queue)
     return found
@@ -117,7 +118,7 @@ def _claim_instances(queue: str, owner: str, most: int, now: datetime, until: da
         WHERE id IN (SELECT id FROM lost UNION ALL SELECT id FROM fresh WHERE NOT EXISTS (SELECT 1 FROM lost))
         RETURNING id, lease_epoch, hub_id, instance_id, name, execution, status, version, tags, queue, next_sequence,
             lost_turns, depth, parent_id, parent_execution, parent_sequence, parent_attempt, blocked, blocked_detail,
-            custom_status
+            custom_status, revision, last_turn_at, waiting
     """
     rows = sql.fetch(statement, [queue, now, now, queue, now, most, owner, until])
     return [_read_instance(row, owner) for row in rows]
@@ -125,7 +126,7 @@ def _claim_instances(queue: str, owner: str, most: int, now: datetime, until: da
 
 def _read_instance(row: tuple[Any, ...], owner: str) -> ClaimedInstance:
     (pk, epoch, hub_id, instance_id, name, execution, status, version, tags, queue, length, lost, depth) = row[:13]
-    parent, parent_execution, parent_sequence, parent_attempt, blocked, blocked_detail, custom_status = row[13:]
+    parent, parent_execution, parent_sequence, parent_attempt, blocked, blocked_detail = row[13:19]
     facts = InstanceFacts(
         instance_id=instance_id,
         name=name,
@@ -148,7 +149,10 @@ def _read_instance(row: tuple[Any, ...], owner: str) -> ClaimedInstance:
         parent_execution=parent_execution,
         blocked=blocked,
         blocked_detail=blocked_detail,
-        custom_status=custom_status,
+        custom_status=row[19],
+        revision=row[20],
+        turned_at=sql.read_time(row[21]),
+        waiting=row[22],
     )
 
 

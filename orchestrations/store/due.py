@@ -41,6 +41,7 @@ def find_next(now: datetime, horizon: datetime) -> dict[str, datetime]:
 def queues_with_work() -> list[str]:
     """Return the names of all queues that have anything due, now or later."""
     rows = sql.fetch(
-        f"SELECT DISTINCT queue FROM {INSTANCE} WHERE due_at IS NOT NULL UNION SELECT DISTINCT queue FROM {ACTIVITY}", []
+        f"SELECT DISTINCT queue FROM {INSTANCE} WHERE due_at IS NOT NULL UNION SELECT DISTINCT queue FROM {ACTIVITY}",
+        [],
     )
     return sorted(queue for (queue,) in rows)

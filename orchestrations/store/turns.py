@@ -14,7 +14,7 @@ from django.db import transaction
 
 from orchestrations.engine.events import HistoryEvent
 from orchestrations.engine.plan import TurnPlan
-from orchestrations.store import activities, effects, inbox, instances, looks, sql
+from orchestrations.store import activities, effects, inbox, looks, sql
 from orchestrations.store.activities import NewActivity, Result
 from orchestrations.store.claims import INSTANCE, ClaimedActivity, ClaimedInstance
 from orchestrations.store.effects import Effects
@@ -50,7 +50,7 @@ _ASSIGN = """status = v.status, execution = v.execution, next_sequence = v.next_
     output = COALESCE(v.output, t.output), failure = COALESCE(v.failure, t.failure),
     custom_status = COALESCE(v.custom_status, t.custom_status),
     status_reason = COALESCE(v.status_reason, t.status_reason), completed_at = v.completed_at,
-    updated_at = v.turned_at, started_at = COALESCE(t.started_at, v.turned_at),
+    updated_at = COALESCE(v.turned_at, t.updated_at), started_at = COALESCE(t.started_at, v.turned_at),
     revision = t.revision + 1, lost_turns = 0, blocked = '', blocked_detail = ''"""
 
 
@@ -108,7 +108,9 @@ def commit_turns(commits: Sequence[TurnCommit], now: datetime, lease_seconds: fl
 
 def is_committed(held: ClaimedInstance, history_length: int) -> bool:
     """Tell, after an error at COMMIT, whether the batch with this plan was stored: one plan tells for all."""
-    row = Instance.objects.filter(pk=held.lease.instance).values_list("lease_epoch", "execution", "next_sequence").first()
+    row = (
+        Instance.objects.filter(pk=held.lease.instance).values_list("lease_epoch", "execution", "next_sequence").first()
+    )
     if row is None or row[0] != held.lease.epoch:
         return False
     return row[1] != held.facts.execution_id or row[2] >= history_length
@@ -265,7 +267,7 @@ def _announce(
         due_at = None if status.is_terminal else answer.waiting.due_at(status)
         if not answer.is_kept and due_at is not None:
             announce_work(c.held.queue, due_at)
-        announce_change(c.held.hub, c.held.facts.instance_id, 0)
+        announce_change(c.held.hub, c.held.facts.instance_id, c.held.revision + 1)
     for queue, count in effects.open_activities(c for c, _ in kept).items():
         announce_work(queue, items=count)
 
