@@ -1,0 +1,108 @@
+"""The only reader of Django settings. Each attribute is read as `DURABLE_<NAME>` at the time of access.
+
+The values below are the defaults; `checks` refuses wrong types and ranges, and names that nobody reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+
+PREFIX = "DURABLE_"
+
+
+class Defaults:
+    """Names, types, units and defaults."""
+
+    HUB: str = "main"
+    QUEUE: str = "default"
+    DEFAULT_VERSION: str = ""
+    ALLOW_UNREGISTERED_START: bool = False
+    APPROVAL_PATTERN: str = "*approv*"
+
+    PAYLOAD_BYTES: int = 1024 * 1024
+    PAYLOAD_DEPTH: int = 64
+    CUSTOM_STATUS_BYTES: int = 16 * 1024
+    FAN_OUT: int = 10_000
+    HISTORY_EVENTS: int = 200_000
+    INBOX_MESSAGES: int = 10_000
+
+    BURST_SECONDS: float = 1.0
+    CLAIM_SIZE: int = 100
+    CLAIM_SECONDS: float = 0.05
+    RESULT_GROUP_SIZE: int = 500
+    RESULT_GROUP_SECONDS: float = 0.02
+    LIVE_BODIES: int = 1000
+    ALWAYS_REPLAY: bool = False
+
+    LEASE_SECONDS: float = 30.0
+    BEAT_SECONDS: float = 5.0
+    TURN_SECONDS: float = 10.0
+    ACTIVITY_SECONDS: float = 3600.0
+    LOST_TURNS: int = 5
+    LOST_ATTEMPTS: int = 5
+    WAKE_SECONDS: float = 1.0
+    SWEEP_SECONDS: float = 1.0
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    "PAYLOAD_BYTES": (1024, 10 * 1024 * 1024),
+    "PAYLOAD_DEPTH": (8, 512),
+    "CUSTOM_STATUS_BYTES": (256, 1024 * 1024),
+    "FAN_OUT": (1, 1_000_000),
+    "HISTORY_EVENTS": (100, 10_000_000),
+    "INBOX_MESSAGES": (10, 1_000_000),
+    "BURST_SECONDS": (0.0, 60.0),
+    "CLAIM_SIZE": (1, 1000),
+    "CLAIM_SECONDS": (0.001, 5.0),
+    "RESULT_GROUP_SIZE": (1, 10_000),
+    "RESULT_GROUP_SECONDS": (0.0, 5.0),
+    "LIVE_BODIES": (0, 100_000),
+    "LEASE_SECONDS": (0.5, 3600.0),
+    "BEAT_SECONDS": (0.1, 600.0),
+    "TURN_SECONDS": (0.5, 600.0),
+    "ACTIVITY_SECONDS": (0.5, 30 * 86400.0),
+    "LOST_TURNS": (1, 100),
+    "LOST_ATTEMPTS": (1, 100),
+    "WAKE_SECONDS": (0.1, 60.0),
+    "SWEEP_SECONDS": (0.05, 60.0),
+}
+
+
+class Conf(Defaults):
+    """Access to the settings, by the names of `Defaults`."""
+
+    def __getattribute__(self, name: str) -> Any:
+        """Return the Django setting, else the default."""
+        if name.isupper():
+            return getattr(settings, PREFIX + name, getattr(Defaults, name))
+        return super().__getattribute__(name)
+
+
+conf = Conf()
+
+
+def known_names() -> list[str]:
+    """Return the names of all settings, without prefix."""
+    return sorted(name for name in vars(Defaults) if name.isupper())
+
+
+def types() -> dict[str, type]:
+    """Return name → type of all settings."""
+    return {name: type(getattr(Defaults, name)) for name in known_names()}
+
+
+def given_names() -> list[str]:
+    """Return the names with the prefix that the project sets, without prefix."""
+    return sorted(name[len(PREFIX) :] for name in dir(settings) if name.startswith(PREFIX))
+
+
+def default_queue() -> str:
+    """Return the name of the hub's default queue, as the database and RQ know it."""
+    return f"{conf.HUB}.{conf.QUEUE}"
+
+
+def activity_queue(name: str | None) -> str:
+    """Return the queue of activities that are declared with `queue=name`."""
+    return f"{conf.HUB}.{name or conf.QUEUE}"

@@ -1,0 +1,48 @@
+"""Bounded cache of suspended bodies. It is an accelerator: a body that is not here is made again by replay.
+
+A body is kept as of its last commit, under execution, history length and lease epoch; any other holder in between has
+raised the epoch further than by our own claim, so a body that has fallen behind is never used.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from orchestrations.engine.turn import Turn
+from orchestrations.store.claims import ClaimedInstance
+
+Key = tuple[str, int, int]
+
+
+class LiveBodies:
+    """Most recently used last; the oldest goes first."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._bodies: OrderedDict[int, tuple[Key, Turn]] = OrderedDict()
+
+    def take(self, held: ClaimedInstance) -> Turn | None:
+        """Return the body if it is exactly at this point; it leaves the cache, and is closed if it is not."""
+        key, turn = self._bodies.pop(held.lease.instance, (None, None))
+        if turn is None:
+            return None
+        if key == (held.facts.execution_id, held.history_length, held.lease.epoch - 1):
+            return turn
+        turn.close()
+        return None
+
+    def put(self, held: ClaimedInstance, turn: Turn) -> None:
+        """Keep the body as of a commit that is known to be good."""
+        if not self._size:
+            return turn.close()
+        self._bodies[held.lease.instance] = ((held.facts.execution_id, held.history_length, held.lease.epoch), turn)
+        while len(self._bodies) > self._size:
+            _, (_, oldest) = self._bodies.popitem(last=False)
+            oldest.close()
+        return None
+
+    def clear(self) -> None:
+        """Close all bodies."""
+        while self._bodies:
+            _, (_, turn) = self._bodies.popitem()
+            turn.close()

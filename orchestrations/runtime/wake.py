@@ -1,0 +1,77 @@
+"""Wakes: a hint for each free token of a queue, or an instant to plan for, published to the supervisors.
+
+A wake is coalesced: `SET key NX PX` tells whether a hint is on its way already. A job deletes its token's key before it
+claims, so whoever found the key had committed before that claim. Nothing here raises: Redis being away must not turn a
+committed request into an error, and the sweeper wakes again.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from datetime import datetime
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from orchestrations import telemetry
+from orchestrations.conf import conf
+from orchestrations.faults import crashpoint
+from orchestrations.runtime import queues
+from orchestrations.store import clock
+
+CHANNEL = "durable:due"
+LISTENERS_SECONDS = 1.0
+
+_listeners: dict[str, tuple[float, int]] = {}
+
+
+def on_work_available(sender: Any, *, queue: str, at: datetime | None = None, items: int = 1, **_: Any) -> None:
+    """Receive the store's signal."""
+    wake(queue, at, items=items)
+
+
+def wake(queue: str, at: datetime | None = None, *, items: int = 1) -> None:
+    """Say that `queue` has work now, or will have at `at`. Errors are logged."""
+    crashpoint("before-wake")
+    try:
+        if at is not None and at > clock.now():
+            queues.connection().publish(CHANNEL, f"{queue} {at.isoformat()}")
+        else:
+            _hint(queue, items)
+    except (RedisError, OSError) as error:
+        telemetry.report(telemetry.WAKE_FAILED, level=logging.WARNING, error=error, queue=queue)
+
+
+def token_key(queue: str, token: int) -> str:
+    """Return the key that says that a hint with this token is on its way."""
+    return f"durable:wake:{queue}/{token}"
+
+
+def release_token(name: str) -> None:
+    """Delete the key of a hint that has been taken; `name` is `<queue>/<token>`."""
+    queues.connection().delete(f"durable:wake:{name}")
+
+
+def _hint(queue: str, items: int) -> None:
+    count = min(math.ceil(items / conf.CLAIM_SIZE), _count_listeners(queue)) if items > conf.CLAIM_SIZE else 1
+    milliseconds = int(conf.WAKE_SECONDS * 1000)
+    if count == 1:
+        free = [0] if queues.connection().set(token_key(queue, 0), 1, nx=True, px=milliseconds) else []
+    else:
+        with queues.connection().pipeline(transaction=False) as pipe:
+            for token in range(count):
+                pipe.set(token_key(queue, token), 1, nx=True, px=milliseconds)
+            free = [token for token, is_set in enumerate(pipe.execute()) if is_set]
+    for token in free:
+        crashpoint("key-set")
+        queues.enqueue(queue, token)
+
+
+def _count_listeners(queue: str) -> int:
+    asked, count = _listeners.get(queue, (0.0, 1))
+    if time.monotonic() - asked > LISTENERS_SECONDS:
+        count = max(1, queues.count_listeners(queue))
+        _listeners[queue] = (time.monotonic(), count)
+    return count

@@ -1,0 +1,33 @@
+"""What is logged: one function, names in one place, facts as fields. Payloads and keys never are."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+logger = logging.getLogger("orchestrations")
+
+TURN_DROPPED = "turn.dropped"
+BATCH_SPLIT = "batch.split"
+BODY_REPLAYED = "body.replayed"
+INSTANCE_PARKED = "instance.parked"
+COMMIT_UNKNOWN = "commit.unknown"
+ACTIVITY_DEFERRED = "activity.deferred"
+ACTIVITY_LOST = "activity.lost"
+WAKE_FAILED = "wake.failed"
+HINT_REFUSED = "hint.refused"
+WORKER_STARTED = "worker.started"
+WORKER_ENDED = "worker.ended"
+WORKER_KILLED = "worker.killed"
+HANDED_BACK = "lease.handed_back"
+SWEEP_FAILED = "sweep.failed"
+
+
+def report(event: str, *, level: int = logging.INFO, error: BaseException | None = None, **facts: Any) -> None:
+    """Log an event by name, with its facts as `durable.<fact>` fields and in the text."""
+    if not logger.isEnabledFor(level):
+        return
+    text = " ".join([event, *(f"{name}={value}" for name, value in facts.items())])
+    if error is not None:
+        text += f" error={type(error).__name__}: {error}"
+    logger.log(level, text, extra={f"durable.{name}": value for name, value in facts.items()})
