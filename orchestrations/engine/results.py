@@ -9,6 +9,7 @@ from orchestrations.engine import payloads
 from orchestrations.engine.events import EventRaised, HistoryEvent, Scheduled
 from orchestrations.engine.failures import FailureDetails
 from orchestrations.engine.state import Status
+from orchestrations.errors import LimitExceededError
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,20 @@ class TurnLimits:
     payload: payloads.Limits = payloads.DEFAULT_LIMITS
     custom_status_bytes: int = 16 * 1024
     fan_out: int = 10_000
+
+    @property
+    def custom_status(self) -> payloads.Limits:
+        """Bounds of a custom status."""
+        return payloads.Limits(self.custom_status_bytes, self.payload.depth)
+
+    def check_fan_out(self, asked: int, open_tasks: int) -> LimitExceededError | None:
+        """Return what to refuse one more decision with, after `asked` new ones in this turn; None if it may be."""
+        if asked < self.fan_out and open_tasks <= self.fan_out:
+            return None
+        size = max(asked + 1, open_tasks)
+        advice = "Start fewer tasks at once, for instance by sub-orchestrations."
+        text = f"The number of open tasks is {size}, the limit is {self.fan_out}. {advice}"
+        return LimitExceededError(text, code="limit.fan-out", size=size, limit=self.fan_out)
 
 
 @dataclass(frozen=True, slots=True)

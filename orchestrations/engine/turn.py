@@ -10,27 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, get_args
 
 from orchestrations.engine import payloads
 from orchestrations.engine.asks import CallTask, EventTask, TimerTask
 from orchestrations.engine.bodies import Body, Finished
 from orchestrations.engine.events import (
     EventRaised,
-    EventSent,
     ExecutionCompleted,
     ExecutionStarted,
     ExecutionTerminated,
     HistoryEvent,
     OrchestratorCompleted,
     OrchestratorStarted,
+    Outcome,
     Scheduled,
-    SubOrchestrationInstanceCompleted,
-    SubOrchestrationInstanceCreated,
-    SubOrchestrationInstanceFailed,
-    TaskCompleted,
-    TaskFailed,
-    TaskScheduled,
     TimerCreated,
     TimerFired,
 )
@@ -40,7 +34,7 @@ from orchestrations.engine.matching import Script, describe, describe_body, same
 from orchestrations.engine.results import Completion, Continuation, TurnLimits, TurnResult
 from orchestrations.engine.state import Status
 from orchestrations.engine.tasks import SettledTask, Task
-from orchestrations.errors import DurableError, LimitExceededError, NondeterminismError, PayloadError
+from orchestrations.errors import DurableError, NondeterminismError, PayloadError
 
 TASK_REQUIRED = (
     "An orchestrator may only yield or await tasks made by its context, not {}. Move other work into an activity."
@@ -85,6 +79,7 @@ class Turn:
         for event in history:
             self._apply(event)
         self.is_replaying = False
+        self._ignored = 0
 
     def advance(self, messages: Iterable[HistoryEvent], now: datetime) -> TurnResult:
         """Apply new messages one by one; return what that adds. Raises `NondeterminismError`, `LimitExceededError`."""
@@ -146,7 +141,8 @@ class Turn:
             self._open[event.event_id] = task
         held = self._script.take(event)
         if held is None:
-            self._check_fan_out()
+            if not self.is_replaying and (excess := self._limits.check_fan_out(len(self._asked), len(self._open))):
+                self._refuse(excess)
             self._asked.append(event)
         elif not same(held, event):
             self._refuse(self._mismatch(event.event_id, describe(held), describe(event)))
@@ -158,8 +154,7 @@ class Turn:
 
     def set_custom_status(self, status: Any) -> None:
         """Set it for the commit of this turn (CST-1). Raises `PayloadError` beyond 16 KiB."""
-        limits = payloads.Limits(self._limits.custom_status_bytes, self._limits.payload.depth)
-        self.custom_status = payloads.dump(status, "The custom status", limits)
+        self.custom_status = payloads.dump(status, "The custom status", self._limits.custom_status)
 
     def continue_as_new(self, continuation: Continuation) -> None:
         """End the execution when the body next yields, awaits or returns; later calls have no effect (CAN-1)."""
@@ -174,16 +169,17 @@ class Turn:
         self.now = max(now, self.now) if self.started else now
 
     def _step(self) -> None:
-        """Let the body run on by one step with what it awaited."""
-        task = self._awaited
-        assert self._body is not None
+        """Start the body, or let it run on by one step with what it awaited."""
         try:
-            yielded = self._body.step(*(task.outcome() if task else ()))
+            if self._body is None:
+                self._body = Body(self._start(self))
+                return
+            yielded = self._body.step(*(self._awaited.outcome() if self._awaited else ()))
         except Finished as finished:
             self._end(finished.value)
-        except TurnAborted:
-            pass
-        except Exception as error:
+        except (TurnAborted, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
             self._end_failed(error)
         else:
             if self._continuation is not None:
@@ -192,14 +188,12 @@ class Turn:
                 self._awaited = yielded
             else:
                 self._awaited = SettledTask(self.now, TypeError(TASK_REQUIRED.format(type(yielded).__name__)))
-        if self._refusal is not None:
-            raise self._refusal
 
     def _run(self) -> None:
         """Step the body while what it awaits has settled (ORC-5)."""
-        while (
-            self._body is not None and self.completion is None and (self._awaited is None or self._awaited.is_completed)
-        ):
+        while self._body is not None and self._refusal is None and self.completion is None:
+            if self._awaited is not None and not self._awaited.is_completed:
+                return
             self._step()
 
     def _end(self, value: Any) -> None:
@@ -214,7 +208,7 @@ class Turn:
                 self._end_failed(error)
         self.close()
 
-    def _end_failed(self, error: Exception) -> None:
+    def _end_failed(self, error: BaseException) -> None:
         if self._continuation is not None:  # an exception after the decision changes nothing (CAN-1)
             return self._end(None)
         failure = FailureDetails.from_exception(error)
@@ -226,10 +220,15 @@ class Turn:
     def _apply(self, event: HistoryEvent) -> bool:
         """Apply one event and let the body run on; False if it was outdated and must not enter the history."""
         handler = _HANDLERS.get(type(event))
-        counts = handler is None or handler(self, event) is not False
-        if not counts:
-            self._ignored += 1
-        self._run()
+        counts = True
+        try:
+            counts = handler is None or handler(self, event) is not False
+            self._run()
+        except TurnAborted:
+            pass
+        if self._refusal is not None:  # also where the body swallowed the abort
+            raise self._refusal
+        self._ignored += not counts
         return counts
 
     def _on_started(self, event: HistoryEvent) -> bool:
@@ -237,16 +236,7 @@ class Turn:
         if self.started is not None:
             return False
         self.started = event
-        try:
-            self._body = Body(self._start(self))
-        except Finished as finished:
-            self._end(finished.value)
-        except Exception as error:  # a plain function's own failure
-            self._end_failed(error)
-        except TurnAborted:
-            pass
-        if self._refusal is not None:
-            raise self._refusal
+        self._step()
         return True
 
     def _on_turn_started(self, event: HistoryEvent) -> None:
@@ -261,17 +251,17 @@ class Turn:
             raise self._mismatch(asked[0].event_id, "nothing", describe(asked[0]))
         self._asked = []
         if self.completion is not None and not self._script.has_ended:
-            raise self._mismatch(self._sequence + 1, "nothing (it goes on)", self._describe_body())
+            raise self._mismatch(self._sequence + 1, "nothing (it goes on)")
 
     def _on_scheduled(self, event: HistoryEvent) -> None:
         """The row is in the history: the body must have asked for it by now."""
         if self._script.holds(event):
-            raise self._mismatch(event.event_id, describe(event), self._describe_body())
+            raise self._mismatch(event.event_id, describe(event))
 
     def _on_execution_completed(self, event: HistoryEvent) -> None:
         self._script.has_ended = True
         if self.completion is None and not self._script.is_lenient:
-            raise self._mismatch(self._sequence + 1, "the end of the orchestrator", self._describe_body())
+            raise self._mismatch(self._sequence + 1, "the end of the orchestrator")
 
     def _on_outcome(self, event: HistoryEvent) -> bool:
         sequence = event.timer_id if isinstance(event, TimerFired) else event.task_scheduled_id  # type: ignore[attr-defined]
@@ -301,24 +291,13 @@ class Turn:
         keep = self._continuation is None or self._continuation.preserve_events
         return (self.mailbox.buffered() if keep else []) + self._late
 
-    def _check_fan_out(self) -> None:
-        limit = self._limits.fan_out
-        if self.is_replaying or (len(self._asked) < limit and len(self._open) <= limit):
-            return
-        size = max(len(self._asked) + 1, len(self._open))
-        advice = "Start fewer tasks at once, for instance by sub-orchestrations."
-        text = f"The number of open tasks is {size}, the limit is {limit}. {advice}"
-        self._refuse(LimitExceededError(text, code="limit.fan-out", size=size, limit=limit))
-
     def _refuse(self, error: DurableError) -> None:
         self._refusal = self._refusal or error
         raise TurnAborted
 
-    def _mismatch(self, sequence: int, expected: str, found: str) -> NondeterminismError:
-        return NondeterminismError(self.started.name if self.started else "?", sequence, expected, found)
-
-    def _describe_body(self) -> str:
-        return describe_body(self.completion, self._awaited)
+    def _mismatch(self, sequence: int, expected: str, found: str | None = None) -> NondeterminismError:
+        name = self.started.name if self.started else "?"
+        return NondeterminismError(name, sequence, expected, found or describe_body(self.completion, self._awaited))
 
 
 _HANDLERS: dict[type[HistoryEvent], Callable[[Turn, Any], bool | None]] = {
@@ -327,14 +306,7 @@ _HANDLERS: dict[type[HistoryEvent], Callable[[Turn, Any], bool | None]] = {
     ExecutionTerminated: Turn._on_terminated,
     OrchestratorStarted: Turn._on_turn_started,
     OrchestratorCompleted: Turn._on_turn_completed,
-    TaskScheduled: Turn._on_scheduled,
-    SubOrchestrationInstanceCreated: Turn._on_scheduled,
-    TimerCreated: Turn._on_scheduled,
-    EventSent: Turn._on_scheduled,
-    TaskCompleted: Turn._on_outcome,
-    TaskFailed: Turn._on_outcome,
-    SubOrchestrationInstanceCompleted: Turn._on_outcome,
-    SubOrchestrationInstanceFailed: Turn._on_outcome,
-    TimerFired: Turn._on_outcome,
     EventRaised: Turn._on_raised,
+    **dict.fromkeys(get_args(Scheduled), Turn._on_scheduled),
+    **dict.fromkeys(get_args(Outcome), Turn._on_outcome),
 }

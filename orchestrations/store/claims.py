@@ -168,7 +168,10 @@ def _claim_activities(queue: str, owner: str, most: int, now: datetime, until: d
         UPDATE {ACTIVITY} SET lease_owner = %s, lease_until = %s, lease_epoch = lease_epoch + 1,
             lost_attempts = lost_attempts + CASE WHEN lease_owner = '' THEN 0 ELSE 1 END
         WHERE id IN (SELECT id FROM lost UNION ALL SELECT id FROM fresh WHERE NOT EXISTS (SELECT 1 FROM lost))
-        RETURNING id, lease_epoch, instance_id, execution, sequence, attempt, name, input, queue, lost_attempts
+        RETURNING id, lease_epoch, instance_id, execution, sequence, attempt, name, input, queue, lost_attempts,
+            (SELECT hub_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id),
+            (SELECT i.instance_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id)
     """
     rows = sql.fetch(statement, [queue, now, now, queue, now, most, owner, until])
-    return sorted((ClaimedActivity(*row) for row in rows), key=lambda activity: activity.id)
+    found = [ClaimedActivity(*row[:10], hub=hub_of(row[10]), instance_id=row[11]) for row in rows]
+    return sorted(found, key=lambda activity: activity.id)

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from orchestrations.engine.events import HistoryEvent
 from orchestrations.engine.plan import TurnPlan
 from orchestrations.store import activities, effects, inbox, looks, sql
 from orchestrations.store.activities import NewActivity, Result
@@ -235,7 +234,7 @@ def _texts_of(c: TurnCommit) -> tuple[object, ...]:
     if plan.next_messages:
         next_input = getattr(plan.next_messages[0], "input", None) or "null"
     return (
-        effects.encode_json(plan.waiting),
+        waiting_text(plan),
         plan.next_version,
         next_input,
         plan.output,
@@ -272,6 +271,6 @@ def _announce(
         announce_work(queue, items=count)
 
 
-def history_of(commit: TurnCommit) -> list[HistoryEvent]:
-    """Return the events that the plan appends."""
-    return commit.plan.events if commit.plan else []
+def waiting_text(plan: TurnPlan) -> str:
+    """Return what the plan says the instance waits for, as its column holds it."""
+    return effects.encode_json(plan.waiting)

@@ -1,0 +1,277 @@
+"""The burst: claim → turns → one commit → own activities → turns … until nothing is due or the slice is over.
+
+What a burst keeps it wakes nobody for: its leases are the promise, and the sweeper stands behind them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from orchestrations import telemetry
+from orchestrations.conf import conf
+from orchestrations.faults import crashpoint
+from orchestrations.runtime.activities import ActivityRunner
+from orchestrations.runtime.commits import commit_safely
+from orchestrations.runtime.live_bodies import LiveBodies
+from orchestrations.runtime.pace import Pace
+from orchestrations.runtime.turns import Held, Parked, run_turn
+from orchestrations.runtime.watch import TURN, Watch
+from orchestrations.store import activities, claims, clock, leases, looks, turns
+from orchestrations.store.activities import Result
+from orchestrations.store.claims import ClaimedActivity, ClaimLimits
+from orchestrations.store.turns import Committed, TurnCommit
+
+DEFER_SECONDS = 10.0
+
+
+class WorkerState:
+    """What a worker process keeps between bursts: its id, its cache, its pace. Nothing of it is needed for correctness."""
+
+    def __init__(self, owner: str, fingerprint: str = "", watch: Watch | None = None) -> None:
+        self.owner, self.fingerprint, self.watch = owner, fingerprint, watch
+        self.bodies = LiveBodies(0 if conf.ALWAYS_REPLAY else conf.LIVE_BODIES)
+        self.pace = Pace(conf.CLAIM_SECONDS, conf.RESULT_GROUP_SIZE * 2)
+        self.runner = ActivityRunner(self.pace, watch)
+
+
+class Burst:
+    """One job's work on one queue."""
+
+    def __init__(self, worker: WorkerState, queue: str, *, should_stop: Callable[[], bool] = lambda: False) -> None:
+        self._worker, self._queue, self._should_stop = worker, queue, should_stop
+        self._held: dict[int, Held] = {}
+        self._todo: deque[ClaimedActivity] = deque()
+        self._elsewhere: list[Result] = []
+        self._ends_at = time.monotonic() + conf.BURST_SECONDS
+        self._claimed_at = 0.0
+
+    def run(self) -> None:
+        """Work until nothing is due or the slice is over; then give back what is left. Nothing stays in our hands."""
+        try:
+            while not self._is_over():
+                if self._may_claim() and not self._claim() and not self._has_work():
+                    break
+                self._round()
+        finally:
+            self._give_back()
+
+    # --- claiming
+
+    def _is_over(self) -> bool:
+        return time.monotonic() >= self._ends_at or self._should_stop() or self._worker.runner.is_spoilt
+
+    def _has_work(self) -> bool:
+        return bool(self._held or self._todo)
+
+    def _may_claim(self) -> bool:
+        """Claim when the hands are empty, and now and then beside long work, so that others are not kept waiting."""
+        return not self._has_work() or time.monotonic() - self._claimed_at > conf.CLAIM_SECONDS
+
+    def _claim(self) -> bool:
+        self._claimed_at = time.monotonic()
+        size = 1 if conf.ALWAYS_REPLAY else conf.CLAIM_SIZE
+        most = 0 if self._todo else self._worker.pace.activities_to_claim()
+        limits = ClaimLimits(max(1, size - len(self._held)), min(most, size * 10), conf.LEASE_SECONDS)
+        crashpoint("before-claim")
+        found = claims.claim(self._queue, self._worker.owner, limits, clock.now())
+        crashpoint("after-claim")
+        self._todo.extend(found.activities)
+        fresh = [Held(instance) for instance in found.instances]
+        if fresh:
+            self._load(fresh)
+        return bool(fresh or found.activities)
+
+    def _load(self, fresh: list[Held]) -> None:
+        """Load what the instances have to take, and the histories of those that have no live body."""
+        waiting = looks.look([held.key for held in fresh], clock.now())
+        for held in fresh:
+            held.turn = self._worker.bodies.take(held.claimed)
+            if held.key in waiting:
+                held.letters = waiting[held.key].letters
+            self._held[held.key] = held
+        self._load_histories(fresh)
+
+    def _load_histories(self, fresh: list[Held]) -> None:
+        bare = [held for held in fresh if held.turn is None and held.claimed.history_length]
+        if bare:
+            telemetry.report(telemetry.BODY_REPLAYED, level=logging.DEBUG, instances=len(bare))
+            for key, history in turns.load_history([held.claimed for held in bare]).items():
+                self._held[key].history = history
+
+    # --- a round
+
+    def _round(self) -> None:
+        ready = [held for held in self._held.values() if held.has_news]
+        idle = [held for held in self._held.values() if not held.has_news and not self._is_awaited(held)]
+        if idle:
+            self._release(idle)
+        if ready:
+            self._turn(ready)
+        self._run_activities()
+        self._settle_elsewhere()
+
+    def _is_awaited(self, held: Held) -> bool:
+        return any(activity.instance == held.key for activity in self._todo)
+
+    def _turn(self, ready: list[Held]) -> None:
+        """Run the turns and commit their plans together."""
+        now, commits, by_key = clock.now(), [], {}
+        is_last = self._is_over()
+        for held in ready:
+            commit = self._run_turn(held, now)
+            if commit is not None:
+                commit.keep = not is_last
+                commits.append(commit)
+                by_key[held.key] = held
+        if not commits:
+            return
+        self._share(commits, is_last=is_last)
+        crashpoint("before-commit")
+        answers = commit_safely(commits, clock.now(), self._worker.fingerprint)
+        crashpoint("after-commit")
+        if answers is None:
+            return self._drop_all()
+        for commit, answer in zip(commits, answers, strict=True):
+            self._follow(by_key[commit.held.lease.instance], commit, answer)
+        return None
+
+    def _run_turn(self, held: Held, now: datetime) -> TurnCommit | None:
+        watch = self._worker.watch
+        if watch is not None:
+            watch.begin(TURN, conf.TURN_SECONDS)
+        try:
+            if held.claimed.lost_turns >= conf.LOST_TURNS:
+                raise Parked("lost-turns", f"A worker was lost in each of the last {held.claimed.lost_turns} turns.")
+            commit, left = run_turn(held, now)
+        except Parked as parked:
+            self._park(held, parked)
+            return None
+        finally:
+            if watch is not None:
+                watch.end()
+        self._elsewhere += left
+        return commit
+
+    def _share(self, commits: list[TurnCommit], *, is_last: bool) -> None:
+        """Say which of the new activities the burst keeps."""
+        places = [(c, i) for c in commits if c.plan for i in range(len(c.queues))]
+        for c, _ in places:
+            c.share = [False] * len(c.queues)
+        if is_last:
+            return
+        own = [(c, i) for c, i in places if c.queues[i] == self._queue]
+        names = [c.plan.activities[i].name for c, i in own if c.plan]
+        for (c, i), is_kept in zip(own, self._worker.pace.keep(names), strict=True):
+            c.share[i] = is_kept
+
+    def _follow(self, held: Held, commit: TurnCommit, answer: Committed) -> None:
+        """Take over what became of a plan."""
+        held.results = []
+        if answer.is_dropped:
+            telemetry.report(telemetry.TURN_DROPPED, level=logging.WARNING, instance=held.claimed.facts.instance_id)
+            self._elsewhere += answer.results_in_hand
+            held.drop_body()
+            del self._held[held.key]
+            return
+        _move_on(held, commit)
+        self._todo.extend(answer.share)
+        held.letters = answer.waiting.letters if answer.is_kept else []
+        if not answer.is_kept:
+            del self._held[held.key]
+            if held.turn is not None:
+                if held.claimed.facts.status.is_terminal:
+                    held.turn.close()
+                else:
+                    self._worker.bodies.put(held.claimed, held.turn)
+        elif conf.ALWAYS_REPLAY:
+            held.drop_body()
+            self._load_histories([held])
+
+    def _park(self, held: Held, parked: Parked) -> None:
+        instance = held.claimed.facts.instance_id
+        telemetry.report(telemetry.INSTANCE_PARKED, level=logging.WARNING, instance=instance, reason=parked.reason)
+        held.drop_body()
+        self._elsewhere += held.results
+        leases.park(held.claimed, parked.reason, parked.message, self._worker.fingerprint, clock.now())
+        del self._held[held.key]
+
+    # --- activities
+
+    def _run_activities(self) -> None:
+        """Run claimed activities for as long as a group of results may wait for its commit."""
+        began, count = time.monotonic(), 0
+        while self._todo and not self._is_over():
+            activity = self._todo.popleft()
+            result = self._worker.runner.run(activity)
+            if result is None:
+                self._defer(activity)
+            elif (held := self._held.get(activity.instance)) is not None:
+                held.results.append(result)
+            else:
+                self._elsewhere.append(result)
+            count += 1
+            if count >= conf.RESULT_GROUP_SIZE or time.monotonic() - began >= conf.RESULT_GROUP_SECONDS:
+                break
+
+    def _defer(self, activity: ClaimedActivity) -> None:
+        telemetry.report(telemetry.ACTIVITY_DEFERRED, level=logging.WARNING, activity=activity.name)
+        activities.defer(activity, self._worker.owner, "missing-function", clock.now(), DEFER_SECONDS)
+
+    def _settle_elsewhere(self) -> None:
+        if self._elsewhere:
+            results, self._elsewhere = self._elsewhere, []
+            activities.settle(results, self._worker.owner)
+
+    # --- giving back
+
+    def _release(self, helds: list[Held]) -> None:
+        leases.release([held.claimed.lease for held in helds])
+        for held in helds:
+            del self._held[held.key]
+            if held.turn is not None:
+                self._worker.bodies.put(held.claimed, held.turn)
+
+    def _give_back(self) -> None:
+        """Settle the results in hand, give back leases and activities not begun; what is left due is woken for."""
+        for held in self._held.values():
+            self._elsewhere += held.results
+        self._settle_elsewhere()
+        if self._held:
+            self._release(list(self._held.values()))
+        activities.put_back(list(self._todo), self._worker.owner)
+        self._todo.clear()
+
+    def _drop_all(self) -> None:
+        """The answer to COMMIT was lost, but it was stored: let go of everything, to begin from the database."""
+        for held in self._held.values():
+            held.drop_body()
+        self._held.clear()
+        self._todo.clear()
+        leases.hand_back(self._worker.owner)
+
+
+def _move_on(held: Held, commit: TurnCommit) -> None:
+    """The claimed row as it is after the commit."""
+    plan, claimed = commit.plan, held.claimed
+    claimed.revision += 1
+    claimed.lost_turns = 0
+    claimed.blocked = claimed.blocked_detail = ""
+    if plan is None:
+        return
+    claimed.turned_at = plan.now
+    if plan.next_execution is not None:
+        held.drop_body()
+        claimed.history_length = 0
+        claimed.waiting = "[]"
+        claimed.facts = replace(
+            claimed.facts, status=plan.status, execution_id=plan.next_execution, version=plan.next_version
+        )
+        return
+    claimed.history_length += len(plan.events)
+    claimed.waiting = turns.waiting_text(plan)
+    claimed.facts = replace(claimed.facts, status=plan.status)
