@@ -107,16 +107,14 @@ class Burst:
 
     def _round(self) -> None:
         ready = [held for held in self._held.values() if held.has_news]
-        idle = [held for held in self._held.values() if not held.has_news and not self._is_awaited(held)]
+        awaited = {activity.instance for activity in self._todo}
+        idle = [held for key, held in self._held.items() if not held.has_news and key not in awaited]
         if idle:
             self._release(idle)
         if ready:
             self._turn(ready)
         self._run_activities()
         self._settle_elsewhere()
-
-    def _is_awaited(self, held: Held) -> bool:
-        return any(activity.instance == held.key for activity in self._todo)
 
     def _turn(self, ready: list[Held]) -> None:
         """Run the turns and commit their plans together."""

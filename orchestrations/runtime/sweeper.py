@@ -1,0 +1,98 @@
+"""The dispatcher's rounds: wake every queue with work that is due and nobody's, and know the next due instant.
+
+Every supervisor runs one. It is a loop, not a job, so nothing that can be lost keeps it alive; claims decide between
+the workers that several of them wake.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from redis.exceptions import RedisError
+
+from orchestrations import telemetry
+from orchestrations.conf import conf
+from orchestrations.runtime import queues
+from orchestrations.runtime.wake import CHANNEL, wake
+from orchestrations.store import clock, due
+
+
+class Sweeper:
+    """Holds the next due instant of each queue, as far as it has heard of it."""
+
+    def __init__(self) -> None:
+        self._planned: dict[str, datetime] = {}
+        self._subscription = queues.connection().pubsub(ignore_subscribe_messages=True)
+        self._is_listening = False
+
+    def sweep(self) -> dict[str, int]:
+        """Ask the database once: wake what is due and nobody's, plan for what becomes due until the next sweep."""
+        now = clock.now()
+        horizon = now + timedelta(seconds=2 * conf.SWEEP_SECONDS)
+        for queue, at in due.find_next(now, horizon).items():
+            self.plan(queue, at)
+        found = due.count_due(now)
+        for queue, items in found.items():
+            if not self._is_full(queue):
+                wake(queue, items=items)
+        return found
+
+    def plan(self, queue: str, at: datetime) -> None:
+        """Note that the queue has something due at that instant."""
+        self._planned[queue] = min(at, self._planned.get(queue, at))
+
+    def fire(self) -> None:
+        """Wake the queues whose planned instant has come."""
+        now = clock.now()
+        for queue in [queue for queue, at in self._planned.items() if at <= now]:
+            del self._planned[queue]
+            wake(queue)
+
+    def seconds_to_next(self) -> float | None:
+        """Return how long it is until the earliest planned instant, or None."""
+        if not self._planned:
+            return None
+        return max(0.0, (min(self._planned.values()) - clock.now()).total_seconds())
+
+    def listen(self, seconds: float) -> None:
+        """Rest for so long, or until news of an instant comes. Without Redis it rests, and asks again."""
+        try:
+            if not self._is_listening:
+                self._subscription.subscribe(CHANNEL)
+                self._is_listening = True
+            message = self._subscription.get_message(timeout=max(seconds, 0.001))
+        except (RedisError, OSError) as error:
+            self._is_listening = False
+            telemetry.report(telemetry.WAKE_FAILED, level=logging.DEBUG, error=error)
+            queues_rest(seconds)
+            return
+        if message is not None and message["type"] == "message":
+            self._hear(message["data"])
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._subscription.close()
+
+    def _hear(self, data: bytes) -> None:
+        queue, _, moment = data.decode(errors="replace").partition(" ")
+        try:
+            at = datetime.fromisoformat(moment)
+        except ValueError:
+            return
+        if at <= clock.now() + timedelta(seconds=2 * conf.SWEEP_SECONDS):
+            self.plan(queue, at)  # what lies further ahead a sweep will find
+
+    def _is_full(self, queue: str) -> bool:
+        """Tell whether as many hints wait in the queue as it has workers."""
+        try:
+            return queues.count_hints(queue) >= max(1, queues.count_listeners(queue))
+        except (RedisError, OSError):
+            return True
+
+
+def queues_rest(seconds: float) -> None:
+    """Sleep, when there is nothing to listen to."""
+    import time
+
+    time.sleep(min(max(seconds, 0.05), 1.0))
