@@ -29,6 +29,11 @@ def detail(row: Instance) -> InstanceDetail:
     )
 
 
+def value(text: str | None) -> Any:
+    """Return the value of stored JSON text; absent is None."""
+    return None if text is None else json.loads(text)
+
+
 def failure(text: str | None) -> Failure | None:
     """Return stored failure details as a value."""
     return _failure(json.loads(text)) if text else None

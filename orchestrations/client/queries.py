@@ -132,6 +132,12 @@ def find_instance(hub: str, instance_id: str) -> InstanceDetail | None:
     return decoding.detail(row) if row else None
 
 
+def read_status(hub: str, instance_id: str) -> Status | None:
+    """Return the instance's status alone, or None: the cheapest question, for who waits."""
+    found = Instance.objects.filter(hub__name=hub, instance_id=instance_id).values_list("status", flat=True).first()
+    return Status(found) if found else None
+
+
 def get_instance(hub: str, instance_id: str) -> InstanceDetail:
     """Return the instance with its payloads; `InstanceNotFoundError` if there is none."""
     found = find_instance(hub, instance_id)

@@ -127,3 +127,13 @@ def wake_for(messages: Sequence[Message], targets: dict[int, Target]) -> None:
         items[target.queue] = items.get(target.queue, 0) + 1
     for queue, at in earliest.items():
         announce_work(queue, at, items=items[queue])
+
+
+def has_control(instance: int) -> bool:
+    """Tell whether a management message waits, so that the status will change."""
+    return InboxMessage.objects.filter(instance_id=instance, is_control=True).exists()
+
+
+def is_full(instance: int, limit: int) -> bool:
+    """Tell whether so many messages wait for the instance."""
+    return InboxMessage.objects.filter(instance_id=instance).order_by()[:limit].count() >= limit
