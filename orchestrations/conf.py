@@ -106,3 +106,9 @@ def default_queue() -> str:
 def activity_queue(name: str | None) -> str:
     """Return the queue of activities that are declared with `queue=name`."""
     return f"{conf.HUB}.{name or conf.QUEUE}"
+
+
+def channel_backend() -> str:
+    """Return the class name of the default channel layer, or an empty text."""
+    layers: dict[str, dict[str, str]] = getattr(settings, "CHANNEL_LAYERS", {})
+    return layers.get("default", {}).get("BACKEND", "")

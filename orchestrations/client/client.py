@@ -68,7 +68,9 @@ class DurableClient:
         if not conf.ALLOW_UNREGISTERED_START:
             registry.get(ORCHESTRATOR, wanted, version)
         if if_exists not in _POLICIES:
-            raise InvalidError(f"if_exists must be one of {', '.join(_POLICIES)}, not '{if_exists}'.", code="if-exists.invalid")
+            raise InvalidError(
+                f"if_exists must be one of {', '.join(_POLICIES)}, not '{if_exists}'.", code="if-exists.invalid"
+            )
         if not -9 <= priority <= 9:
             raise InvalidError(f"The priority must be from -9 to 9, not {priority}.", code="priority.invalid")
         new = instances.NewInstance(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestrations.engine import ids, payloads
 from orchestrations.engine.encoding import format_time
 from orchestrations.engine.events import (
     HistoryEvent,
+    SubOrchestrationInstanceCompleted,
     SubOrchestrationInstanceCreated,
     SubOrchestrationInstanceFailed,
+    TaskCompleted,
     TaskFailed,
     TaskScheduled,
     TimerCreated,
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 NOTHING: Any = object()
 """Stands for "no value given" where None is a value."""
+
+_ACTIVITY_OUTCOMES = (TaskCompleted, TaskFailed)
+_CHILD_OUTCOMES = (SubOrchestrationInstanceCompleted, SubOrchestrationInstanceFailed)
 
 
 class _Atomic(Task):
@@ -84,10 +89,13 @@ class CallTask(_Atomic):
             return self._begin_next()
         if self.retry_at is not None:
             return False
-        if isinstance(event, TaskFailed | SubOrchestrationInstanceFailed):
+        completed, failed = _CHILD_OUTCOMES if self.is_child else _ACTIVITY_OUTCOMES
+        if isinstance(event, failed):
             self._fail(event)
+        elif isinstance(event, completed):
+            self.settle(payloads.load(event.result))
         else:
-            self.settle(payloads.load(event.result))  # type: ignore[attr-defined]
+            return False
         return True
 
     def describe(self) -> dict[str, Any]:
@@ -127,8 +135,12 @@ class CallTask(_Atomic):
 
     def _fail(self, event: TaskFailed | SubOrchestrationInstanceFailed) -> None:
         details = event.failure_details or FailureDetails("", event.reason or "")
-        delay = self._retry and self._retry.next_delay(self.attempt, details, self.created_at, self.turn.now)
-        if delay is None or self._retry is None:
+        try:
+            delay = self._retry and self._retry.next_delay(self.attempt, details, self.created_at, self.turn.now)
+        except Exception as error:  # the author's `handle`: its failure is the orchestrator's, raised at the await
+            self.settle(error=error)
+            return
+        if delay is None:
             self.settle(error=self._error_of(details))
             return
         self.retry_at = self.turn.now + delay
@@ -155,9 +167,10 @@ class TimerTask(_Atomic):
 
     def handle(self, event: HistoryEvent) -> bool:
         """Fire, unless it was cancelled."""
-        fired = isinstance(event, TimerFired) and not self.is_completed
+        if self.is_completed or not isinstance(event, TimerFired):
+            return False
         self.settle()
-        return fired
+        return True
 
     def cancel(self) -> bool:
         """Cancel it: True, or False if it has settled already (TSK-6)."""
@@ -227,7 +240,7 @@ def instant(turn: Turn, when: datetime | timedelta) -> datetime:
     if isinstance(when, timedelta):
         return turn.now + when
     if isinstance(when, datetime):
-        return when if when.tzinfo else when.replace(tzinfo=turn.now.tzinfo)
+        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
     raise TypeError(f"A time must be a datetime or a timedelta, not {type(when).__name__}.")
 
 

@@ -75,6 +75,7 @@ def _instance_members(event: ExecutionStarted) -> dict[str, Any]:
     if (parent := event.parent) is not None:
         members["ParentInstance"] = {
             "Name": parent.name,
+            **({} if parent.version is None else {"Version": parent.version}),
             "OrchestrationInstance": {"InstanceId": parent.instance_id, "ExecutionId": parent.execution_id},
             "TaskScheduleId": parent.task_schedule_id,
             "Attempt": parent.attempt,
@@ -92,6 +93,7 @@ def _read_instance(rest: dict[str, Any]) -> dict[str, Any]:
             execution_id=parent["OrchestrationInstance"]["ExecutionId"],
             task_schedule_id=parent["TaskScheduleId"],
             attempt=parent.get("Attempt", 1),
+            version=parent.get("Version"),
         )
     return values
 

@@ -109,23 +109,35 @@ class TaskFailedError(DurableError):
 
     code = "task.failed"
 
+    # values, not only annotations: they hide properties of the same names in a class that it also derives from
+    message: str = ""
     details: FailureDetails
-    kind: str
-    sequence: int
-    attempts: int
+    details = FailureDetails("", "")
+    kind: str = ""
+    sequence: int = 0
+    attempts: int = 0
     failures: tuple[Exception, ...] = ()
 
     @classmethod
     def make(cls, text: str, details: FailureDetails, *, kind: str, sequence: int, attempts: int) -> TaskFailedError:
         """Return an instance without calling the `__init__` of a class that it may also derive from (FAIL-5)."""
-        error = cls.__new__(cls, text)
-        error.args = (text,)
-        error.message, error.details = text, details
-        error.kind, error.sequence, error.attempts = kind, sequence, attempts
+        native = next(base for base in cls.__mro__ if base.__module__ == "builtins")
+        error = cast(TaskFailedError, native.__new__(cls, text))
+        Exception.__setattr__(error, "args", (text,))
+        vars(error).update(
+            message=text, details=details, kind=kind, sequence=sequence, attempts=attempts, __notes__=[]
+        )
         return error
 
     def __str__(self) -> str:
         return self.message
+
+    __repr__ = Exception.__repr__
+    __setattr__ = Exception.__setattr__
+    __getattribute__ = Exception.__getattribute__
+    __eq__ = Exception.__eq__
+    __hash__ = Exception.__hash__
+    __reduce__ = Exception.__reduce__
 
 
 class TaskCancelledError(DurableError):

@@ -31,12 +31,13 @@ class Intake:
 def take(status: Status, messages: Sequence[HistoryEvent]) -> Intake:
     """Choose from `messages`, in order of arrival. While suspended, all but management stays where it is.
 
-    A termination takes everything; of the rest only external events stay visible in the history (EVT-7).
+    A termination takes everything; of the rest only the start and external events stay visible (EVT-7).
     """
     termination = next((m for m in messages if isinstance(m, ExecutionTerminated)), None)
     if termination is not None:
-        raised: list[HistoryEvent] = [m for m in messages if isinstance(m, EventRaised)]
-        return Intake(list(range(len(messages))), [*raised, termination], termination)
+        visible: list[HistoryEvent] = [m for m in messages if isinstance(m, ExecutionStarted)]
+        visible += [m for m in messages if isinstance(m, EventRaised)]
+        return Intake(list(range(len(messages))), [*visible, termination], termination)
     intake = Intake(is_suspended=status is Status.SUSPENDED)
     held: list[int] = []
     # an execution's start comes before all that reached it, whatever the order in which the rows were read

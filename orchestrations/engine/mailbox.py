@@ -15,7 +15,8 @@ class Mailbox:
     """Both sides in order of arrival for each name, whatever its case; at most one side is not empty."""
 
     def __init__(self) -> None:
-        self._raised: dict[str, deque[EventRaised]] = {}
+        self._raised: dict[str, deque[tuple[int, EventRaised]]] = {}
+        self._arrived = 0
         self._waits: dict[str, deque[EventTask]] = {}
 
     def put(self, event: EventRaised) -> None:
@@ -24,13 +25,14 @@ class Mailbox:
         if waits := self._waits.get(name):
             waits.popleft().receive(event.input)
         else:
-            self._raised.setdefault(name, deque()).append(event)
+            self._arrived += 1
+            self._raised.setdefault(name, deque()).append((self._arrived, event))
 
     def take(self, wait: EventTask) -> bool:
         """Settle the wait by a kept event, or put it into the queue of its name."""
         name = wait.name.casefold()
         if kept := self._raised.get(name):
-            wait.receive(kept.popleft().input)
+            wait.receive(kept.popleft()[1].input)
             return True
         self._waits.setdefault(name, deque()).append(wait)
         return False
@@ -41,4 +43,5 @@ class Mailbox:
 
     def buffered(self) -> list[EventRaised]:
         """Return the kept events in order of arrival."""
-        return sorted((e for queue in self._raised.values() for e in queue), key=lambda e: e.timestamp)
+        kept = sorted((pair for queue in self._raised.values() for pair in queue), key=lambda pair: pair[0])
+        return [event for _, event in kept]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from orchestrations.engine.events import (
     EventSent,
+    ExecutionCompleted,
     ExecutionRewound,
     HistoryEvent,
+    OrchestratorCompleted,
     SubOrchestrationInstanceCreated,
     TaskScheduled,
     TimerCreated,
@@ -34,13 +36,17 @@ class Script:
         self.is_lenient = False
         self.has_ended = False
 
-    def read(self, history: Iterable[HistoryEvent]) -> None:
-        """Learn the rows of a history."""
+    def read(self, history: Sequence[HistoryEvent]) -> Sequence[HistoryEvent]:
+        """Learn the rows of a history; return it in DTFx's order, where the end comes before the turn's end (HIS-4)."""
+        match history:
+            case [*before, OrchestratorCompleted() as turn_end, ExecutionCompleted() as end]:
+                history = [*before, end, turn_end]
         for event in history:
             if (key := key_of(event)) is not None:
                 self._rows[key] = event
             elif isinstance(event, ExecutionRewound):
                 self.is_lenient = True
+        return history
 
     def take(self, asked: HistoryEvent) -> HistoryEvent | None:
         """Return the row with the key of what is asked for, once; None if it is new."""

@@ -58,7 +58,7 @@ def parse(text: str, what: str = "The input", limits: Limits = DEFAULT_LIMITS) -
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limits.bytes:
         raise PayloadError.too_large(what, size, limits.bytes)
-    if depth_of(text) > limits.depth:
+    if text.count("[") + text.count("{") > limits.depth and depth_of(text) > limits.depth:
         raise PayloadError(f"{what} is nested deeper than {limits.depth} levels.", code="payload.depth")
     try:
         value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)

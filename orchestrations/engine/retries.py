@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any
 
 from orchestrations.engine.failures import FailureDetails
@@ -31,11 +32,11 @@ class RetryOptions:
     def __post_init__(self) -> None:
         for name in ("first_retry_interval", "max_retry_interval", "retry_timeout"):
             value = getattr(self, name)
-            if value is not None and _seconds(value) < 0:
+            if value is not None and not 0 <= _seconds(value) < inf:
                 raise ValueError(f"{name} must be 0 or more, not {value}")
         if not isinstance(self.max_number_of_attempts, int) or self.max_number_of_attempts < 1:
             raise ValueError(f"max_number_of_attempts must be 1 or more, not {self.max_number_of_attempts!r}")
-        if self.backoff_coefficient < 1:
+        if not 1 <= self.backoff_coefficient < inf:
             raise ValueError(f"backoff_coefficient must be 1 or more, not {self.backoff_coefficient}")
 
     def next_delay(self, attempt: int, details: FailureDetails, first_at: datetime, now: datetime) -> timedelta | None:
@@ -47,7 +48,7 @@ class RetryOptions:
             return None
         if attempt >= self.max_number_of_attempts:
             return None
-        if self.retry_timeout is not None and now >= first_at + timedelta(seconds=_seconds(self.retry_timeout)):
+        if self.retry_timeout is not None and (now - first_at).total_seconds() >= _seconds(self.retry_timeout):
             return None
         return timedelta(seconds=self._delay(attempt))
 

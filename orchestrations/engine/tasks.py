@@ -130,7 +130,7 @@ class AllTask(_Composite):
         if not failures:
             return self.settle([child._value for child in self.children])
         first = failures[0]
-        first.failures = failures  # type: ignore[attr-defined]
+        vars(first)["failures"] = failures
         return self.settle(error=first)
 
 
@@ -150,4 +150,4 @@ class AnyTask(_Composite):
                 child.join(self)
 
     def child_settled(self, child: Task) -> None:
-        self.settle(child)
+        self.settle(next(c for c in self.children if c.is_completed))  # one event may have settled several

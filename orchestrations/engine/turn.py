@@ -75,15 +75,14 @@ class Turn:
     def replay(self, history: Sequence[HistoryEvent]) -> None:
         """Apply history that earlier turns committed. Raises `NondeterminismError`; the turn is of no use then."""
         self.is_replaying = True
-        self._script.read(history)
-        for event in history:
+        for event in self._script.read(history):
             self._apply(event)
         self.is_replaying = False
         self._ignored = 0
 
     def advance(self, messages: Iterable[HistoryEvent], now: datetime) -> TurnResult:
         """Apply new messages one by one; return what that adds. Raises `NondeterminismError`, `LimitExceededError`."""
-        self._begin(now)
+        self.now = max(now, self.now) if self.started else now
         status_before, received = self.custom_status, []
         for message in messages:
             if self._apply(message):
@@ -164,10 +163,6 @@ class Turn:
 
     # --- stepping the body
 
-    def _begin(self, now: datetime) -> None:
-        self.is_replaying = False
-        self.now = max(now, self.now) if self.started else now
-
     def _step(self) -> None:
         """Start the body, or let it run on by one step with what it awaited."""
         try:
@@ -197,15 +192,14 @@ class Turn:
             self._step()
 
     def _end(self, value: Any) -> None:
-        if self._continuation is not None:
-            self.completion = Completion(Status.CONTINUED_AS_NEW, continuation=self._continuation)
-        else:
-            assert self.started is not None
-            try:
-                text = payloads.dump(value, f"The result of {self.started.name}", self._limits.payload)
+        try:
+            if self._continuation is not None:
+                self.completion = Completion(Status.CONTINUED_AS_NEW, continuation=self._continuation)
+            else:
+                text = payloads.dump(value, f"The result of {self._name}", self._limits.payload)
                 self.completion = Completion(Status.COMPLETED, result=text)
-            except PayloadError as error:
-                self._end_failed(error)
+        except PayloadError as error:
+            self._end_failed(error)
         self.close()
 
     def _end_failed(self, error: BaseException) -> None:
@@ -296,8 +290,12 @@ class Turn:
         raise TurnAborted
 
     def _mismatch(self, sequence: int, expected: str, found: str | None = None) -> NondeterminismError:
-        name = self.started.name if self.started else "?"
-        return NondeterminismError(name, sequence, expected, found or describe_body(self.completion, self._awaited))
+        found = found or describe_body(self.completion, self._awaited)
+        return NondeterminismError(self._name, sequence, expected, found)
+
+    @property
+    def _name(self) -> str:
+        return self.started.name if self.started else "?"
 
 
 _HANDLERS: dict[type[HistoryEvent], Callable[[Turn, Any], bool | None]] = {

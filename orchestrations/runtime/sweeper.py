@@ -7,6 +7,7 @@ the workers that several of them wake.
 from __future__ import annotations
 
 import logging
+import time
 from datetime import datetime, timedelta
 
 from redis.exceptions import RedisError
@@ -65,7 +66,7 @@ class Sweeper:
         except (RedisError, OSError) as error:
             self._is_listening = False
             telemetry.report(telemetry.WAKE_FAILED, level=logging.DEBUG, error=error)
-            queues_rest(seconds)
+            rest(seconds)
             return
         if message is not None and message["type"] == "message":
             self._hear(message["data"])
@@ -91,8 +92,6 @@ class Sweeper:
             return True
 
 
-def queues_rest(seconds: float) -> None:
+def rest(seconds: float) -> None:
     """Sleep, when there is nothing to listen to."""
-    import time
-
     time.sleep(min(max(seconds, 0.05), 1.0))

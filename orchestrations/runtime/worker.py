@@ -16,6 +16,7 @@ from django.db import Error, connection
 from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
+from rq.utils import now
 from rq.worker import SimpleWorker
 
 from orchestrations import telemetry
@@ -59,7 +60,7 @@ class HintWorker(SimpleWorker):
 
     def run_maintenance_tasks(self) -> None:
         """RQ's registries are not used, so there is nothing to clean."""
-        self.last_cleaned_at = queues_now()
+        self.last_cleaned_at = now()
 
     def request_stop(self, signum: int, frame: Any) -> None:
         """End after the present turn; a second signal ends at once, which is as safe."""
@@ -72,9 +73,9 @@ def run_worker(worker_id: str, supervisor: str, queue: str, watch_file: Path) ->
     """Run a worker process until it is told to stop; return its exit code."""
     _die_with_parent()
     fingerprint = registry.fingerprint()
-    now = clock.now()
-    if processes.register_worker(worker_id, supervisor, queue, os.getpid(), fingerprint, now):
-        leases.retry_blocked(fingerprint, now)
+    started_at = clock.now()
+    if processes.register_worker(worker_id, supervisor, queue, os.getpid(), fingerprint, started_at):
+        leases.retry_blocked(fingerprint, started_at)
     HintWorker.state = WorkerState(worker_id, fingerprint, Watch(watch_file))
     HintWorker.log_job_description = False
     worker = HintWorker(
@@ -84,13 +85,6 @@ def run_worker(worker_id: str, supervisor: str, queue: str, watch_file: Path) ->
     worker.work(logging_level="WARNING", with_scheduler=False)
     HintWorker.state.bodies.clear()
     return SPOILT_EXIT if HintWorker.state.runner.is_spoilt else 0
-
-
-def queues_now() -> Any:
-    """Return RQ's now."""
-    from rq.utils import now
-
-    return now()
 
 
 def _die_with_parent() -> None:

@@ -1,0 +1,59 @@
+"""System checks: deployment mistakes, each with an id and the line that mends it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import connection
+
+from orchestrations.conf import RANGES, channel_backend, conf, given_names, known_names, types
+
+PROJECT_NAMES = {"HOME", "SAMPLES", "QUEUES"}
+
+
+@register()
+def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E001: a setting nobody reads; E002: a wrong type; E003: out of range (BAD-76)."""
+    found: list[CheckMessage] = []
+    for name in set(given_names()) - set(known_names()) - PROJECT_NAMES:
+        near = difflib.get_close_matches(name, known_names(), n=1)
+        hint = f"Did you mean DURABLE_{near[0]}?" if near else "Remove it."
+        found.append(Error(f"Nobody reads the setting DURABLE_{name}.", hint=hint, id="orchestrations.E001"))
+    for name, kind in types().items():
+        found += _check_value(name, kind, getattr(conf, name))
+    return found
+
+
+@register("database")
+def check_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E004: SQLite without the one profile that does not lose writes to 'database is locked' (D3)."""
+    if connection.vendor != "sqlite":
+        return []
+    options = connection.settings_dict.get("OPTIONS", {})
+    if options.get("transaction_mode") == "IMMEDIATE":
+        return []
+    hint = "Set OPTIONS['transaction_mode'] = 'IMMEDIATE', with journal_mode=WAL and synchronous=FULL."
+    return [Error("SQLite transactions must begin IMMEDIATE.", hint=hint, id="orchestrations.E004")]
+
+
+@register()
+def check_channel_layer(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """W001: an in-memory channel layer never leaves its process, so pages learn of workers' changes only by the beat."""
+
+    if "InMemory" not in channel_backend():
+        return []
+    return [Warning("The channel layer is in memory.", hint="Configure channels_redis.", id="orchestrations.W001")]
+
+
+def _check_value(name: str, kind: type, value: Any) -> list[CheckMessage]:
+    is_number = kind in (int, float) and isinstance(value, int | float) and not isinstance(value, bool)
+    if not isinstance(value, kind) and not (kind is float and is_number):
+        text = f"DURABLE_{name} must be of type {kind.__name__}, not {value!r}."
+        return [Error(text, hint=f"Give a {kind.__name__}.", id="orchestrations.E002")]
+    lowest, highest = RANGES.get(name, (float("-inf"), float("inf")))
+    if is_number and not lowest <= value <= highest:
+        text = f"DURABLE_{name} must be from {lowest:g} to {highest:g}, not {value!r}."
+        return [Error(text, hint="Choose a value in that range.", id="orchestrations.E003")]
+    return []

@@ -1,0 +1,5 @@
+"""Placeholder until the pages are complete."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
