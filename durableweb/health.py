@@ -1,8 +1,8 @@
 """Is this process alive; can this copy of the product do its work.
 
 *Live* asks nothing of anybody: an orchestra of restarts must not follow from a database that is down for a minute.
-*Ready* is red while accepted work could not be carried out here. Anyone may ask, so it answers booleans; numbers are for
-people who have signed in.
+*Ready* is red while accepted work could not be carried out here. Anyone may ask, so it answers booleans; numbers are
+for people who have signed in.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from redis import RedisError
 
 from orchestrations.client import queries
 from orchestrations.client.status import Health
@@ -79,7 +80,7 @@ def examine() -> tuple[dict[str, bool], Health | None]:
 def _works(part: str, ask: Callable[[], bool]) -> bool:
     try:
         return ask()
-    except (DatabaseError, OSError) as error:
+    except (DatabaseError, OSError, RedisError) as error:
         logger.warning("%s is not ready: %s", part, error)
         return False
 

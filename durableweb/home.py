@@ -1,7 +1,7 @@
 """The directory in which one copy of the product keeps what is its own: keys, accounts, embedded stores.
 
-Everything in it is for its owner only (directory 700, files 600), and a key that others can read is refused, since a key
-that was once readable has to be taken for known. Settings only read here; `make run` creates.
+Everything in it is for its owner only (directory 700, files 600), and a key that others can read is refused, since a
+key that was once readable has to be taken for known. Settings only read here; `make run` creates.
 """
 
 from __future__ import annotations

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from durableweb.environment import Environment, refuse
+from orchestrations.conf import PREFIX, RANGES, Defaults, known_names
 
-PREFIX = "DURABLE_"
 PROJECT_NAMES = frozenset(
     {
         "DURABLE_HOME",  # where keys and embedded stores lie
@@ -22,22 +21,18 @@ PROJECT_NAMES = frozenset(
         "DURABLE_CHAOS",
     }
 )
-DEFAULT_PAYLOAD_LIMIT = 1024 * 1024
 
 
 def settings(environment: Environment) -> dict[str, Any]:
     """Return the product settings that the environment sets, by their Django names; refuse names that nobody knows."""
-    known = dict(_defaults())
-    if not known:
-        return {}
-    environment.refuse_unknown(PREFIX, PROJECT_NAMES | known.keys())
-    return {name: _read(environment, name, default) for name, default in known.items() if environment.text(name)}
+    environment.refuse_unknown(PREFIX, PROJECT_NAMES | {PREFIX + name for name in known_names()})
+    given = [name for name in known_names() if environment.text(PREFIX + name)]
+    return {PREFIX + name: _read(environment, name) for name in given}
 
 
 def payload_limit(django_settings: Mapping[str, Any]) -> int:
     """Return the number of bytes that one payload may have."""
-    default = dict(_defaults()).get("DURABLE_PAYLOAD_LIMIT", DEFAULT_PAYLOAD_LIMIT)
-    return int(django_settings.get("DURABLE_PAYLOAD_LIMIT", default))
+    return int(django_settings.get("DURABLE_PAYLOAD_BYTES", Defaults.PAYLOAD_BYTES))
 
 
 def channel_prefix(redis_url: str) -> str:
@@ -55,24 +50,16 @@ def host_of(origin: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _defaults() -> Iterator[tuple[str, Any]]:
-    if importlib.util.find_spec("orchestrations.conf") is None:
-        return
-    from orchestrations import conf
-
-    for name in conf.Defaults.__annotations__:
-        yield PREFIX + name, getattr(conf.Defaults, name)
-
-
-def _read(environment: Environment, name: str, default: Any) -> Any:
+def _read(environment: Environment, name: str) -> bool | int | float | str:
+    """Return the variable's value in the type of the setting's default and within its range."""
+    variable, default = PREFIX + name, getattr(Defaults, name)
+    low, high = RANGES.get(name, (0, 2**53))
     if isinstance(default, bool):
-        return environment.flag(name, default=default)
+        return environment.flag(variable, default=default)
     if isinstance(default, int):
-        return environment.whole(name, default, low=0, high=2**53)
+        return environment.whole(variable, default, low=int(low), high=int(high))
     if isinstance(default, float):
-        return environment.number(name, default, low=0, high=2**53)
+        return environment.number(variable, default, low=low, high=high)
     if isinstance(default, str):
-        return environment.text(name)
-    if isinstance(default, (list, tuple)):
-        return type(default)(environment.items(name))
-    refuse(name, environment.text(name), "can be set in Django's settings only")
+        return environment.text(variable)
+    refuse(variable, environment.text(variable), "can be set in Django's settings only")

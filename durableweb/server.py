@@ -1,7 +1,7 @@
 """The web server: `python -m durableweb.server`. Uvicorn with its flags fixed, since its defaults wait for ever.
 
-On SIGTERM readiness goes red first, so that a load balancer looks elsewhere; after the drain connections are closed, and
-ten seconds later whatever is left is cancelled. It then exits with 0.
+On SIGTERM readiness goes red first, so that a load balancer looks elsewhere; after the drain connections are closed,
+and ten seconds later whatever is left is cancelled. It then exits with 0.
 """
 
 from __future__ import annotations

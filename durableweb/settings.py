@@ -1,8 +1,9 @@
 """Django's settings, made from the environment and from what DURABLE_HOME holds.
 
-`make run` prepares a home and records in it how it was started; every command with the same DURABLE_HOME then finds the
-same key, database and queue. A variable that is set now counts before a recorded one. Nothing here has an insecure default: without a key there is no start, and DEBUG is off until asked for. The
-product's own settings (DURABLE_…) are listed with their defaults in `orchestrations/conf.py`.
+`make run` prepares a home and records in it how it was started; every command with the same DURABLE_HOME then finds
+the same key, database and queue. A variable that is set now counts before a recorded one. Nothing here has an insecure
+default: without a key there is no start, and DEBUG is off until asked for. The product's own settings (DURABLE_…) are
+listed with their defaults in `orchestrations/conf.py`.
 """
 
 from __future__ import annotations

@@ -41,12 +41,12 @@ def redis_process() -> Iterator[servers.RedisServer]:
 
 
 @pytest.fixture
-def redis_server(redis_process: servers.RedisServer) -> Iterator[servers.RedisServer]:
+def redis_server(redis_process: servers.RedisServer) -> servers.RedisServer:
     """A running Valkey without any content; a test may stop it, and it runs again for the next one."""
     if redis_process.process is None or redis_process.process.poll() is not None:
         redis_process.start()
     redis_process.flush()
-    yield redis_process
+    return redis_process
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def browser_path() -> str:
 
 @pytest.fixture
 def browser(browser_path: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
-    """A headless Chromium. Playwright runs an event loop in this thread, hence the permission to use the ORM beside it."""
+    """A headless Chromium. Playwright's event loop is in this thread, hence the permission to use the ORM beside it."""
     from playwright.sync_api import sync_playwright
 
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")

@@ -1,4 +1,4 @@
-"""Runs the suite in its variants and says in one table what came out: `python -m tests.run [--only MARK] [pytest args]`.
+"""Runs the suite in its variants and sums them up in one table: `python -m tests.run [--only MARK] [pytest args]`.
 
 The variants are the two databases, each with live bodies and with replay in every turn. Tests in a browser and chaos
 runs do not depend on replay, so those variants leave them out.

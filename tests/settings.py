@@ -10,8 +10,8 @@ from tests import servers
 
 os.environ.update(servers.environment())
 
-from durableweb.settings import *  # noqa: E402, F403
-from durableweb.settings import DATABASES, INSTALLED_APPS  # noqa: E402
+from durableweb.settings import *  # noqa: F403
+from durableweb.settings import DATABASES, INSTALLED_APPS
 
 if "orchestrations.samples" not in INSTALLED_APPS:
     INSTALLED_APPS.append("orchestrations.samples")

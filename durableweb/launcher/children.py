@@ -1,7 +1,7 @@
 """Child processes: started in a session of their own, restarted with growing pauses, never left behind.
 
-On Linux the kernel kills a child whose parent dies, whatever killed the parent. Elsewhere the next start finds a left-over
-Valkey by its socket, and the others end when their queue and port are taken.
+On Linux the kernel kills a child whose parent dies, whatever killed the parent. Elsewhere the next start stops a
+left-over Valkey, and says that the port is taken if the web server lives on.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Child:
             self.process.terminate()
 
     def end(self, deadline: float) -> bool:
-        """Wait until `deadline` of the monotonic clock, then kill its whole session; return whether it ended by itself."""
+        """Wait until `deadline` (monotonic), then kill its whole session; return whether it ended by itself."""
         if self.process is None:
             return True
         try:

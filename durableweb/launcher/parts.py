@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from durableweb import valkey
 from durableweb.home import Home
 from durableweb.launcher.children import Child
-from durableweb.product import PREFIX
+from orchestrations.conf import PREFIX
 
 WORKERS = 2
 
