@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from orchestrations.authoring.registry import ACTIVITY, ORCHESTRATOR, Function, registry
 from orchestrations.engine import ids, payloads
 from orchestrations.engine.asks import NOTHING, CallTask, EventTask, TimerTask, instant
-from orchestrations.engine.events import EventSent
+from orchestrations.engine.events import EventSent, ExecutionStarted
 from orchestrations.engine.results import Continuation
 from orchestrations.engine.retries import RetryOptions
 from orchestrations.engine.tasks import AllTask, AnyTask, Task
@@ -80,7 +80,9 @@ class OrchestrationContext:
 
     def create_timer(self, fire_at: datetime | timedelta) -> TimerTask:
         """Return a durable timer of any horizon; it never fires early (TIM-2). `cancel()` it when it lost a race."""
-        return TimerTask(self._turn, instant(self._turn, fire_at)) if not self._turn.is_sealed else self._dead()
+        if self._turn.is_sealed:
+            return cast(TimerTask, self._dead())
+        return TimerTask(self._turn, instant(self._turn, fire_at))
 
     def wait_for_external_event(
         self, name: str, timeout: timedelta | datetime | None = None, default: Any = NOTHING
@@ -91,7 +93,7 @@ class OrchestrationContext:
         """
         ids.check_name(name, "The name of an event")
         if self._turn.is_sealed:
-            return self._dead()
+            return cast(EventTask, self._dead())
         until = None if timeout is None else instant(self._turn, timeout)
         return EventTask(self._turn, name, until, default)
 
@@ -180,13 +182,14 @@ class OrchestrationContext:
         return payloads.load(self._turn.custom_status)
 
     @property
-    def _started(self) -> Any:
+    def _started(self) -> ExecutionStarted:
+        assert self._turn.started is not None
         return self._turn.started
 
     def _dump(self, value: Any, what: str) -> str | None:
         return None if value is None else payloads.dump(value, what, self._turn.payload_limits)
 
-    def _dead(self) -> Any:
+    def _dead(self) -> _DeadTask:
         """Return a task that never settles: nothing asked for after the end has an effect."""
         return _DeadTask(self._turn.now)
 

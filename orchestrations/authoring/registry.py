@@ -99,7 +99,7 @@ class Registry:
         if isinstance(function, str):
             if not function:
                 raise ValueError("function_name cannot be empty")
-            return function
+            return check_name(function, f"The name of an {kind}")
         spec = getattr(function, "__durable__", None)
         if not isinstance(spec, Function):
             raise ValueError(f"{function!r} is not a durable function: decorate it with @{kind}, or pass its name.")

@@ -136,7 +136,8 @@ class CallTask(_Atomic):
     def _fail(self, event: TaskFailed | SubOrchestrationInstanceFailed) -> None:
         details = event.failure_details or FailureDetails("", event.reason or "")
         try:
-            delay = self._retry and self._retry.next_delay(self.attempt, details, self.created_at, self.turn.now)
+            retry = self._retry
+            delay = None if retry is None else retry.next_delay(self.attempt, details, self.created_at, self.turn.now)
         except Exception as error:  # the author's `handle`: its failure is the orchestrator's, raised at the await
             self.settle(error=error)
             return

@@ -10,7 +10,7 @@ import builtins
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from orchestrations.errors import DurableError
 
@@ -111,8 +111,7 @@ class TaskFailedError(DurableError):
 
     # values, not only annotations: they hide properties of the same names in a class that it also derives from
     message: str = ""
-    details: FailureDetails
-    details = FailureDetails("", "")
+    details: FailureDetails = FailureDetails("", "")
     kind: str = ""
     sequence: int = 0
     attempts: int = 0
@@ -122,22 +121,17 @@ class TaskFailedError(DurableError):
     def make(cls, text: str, details: FailureDetails, *, kind: str, sequence: int, attempts: int) -> TaskFailedError:
         """Return an instance without calling the `__init__` of a class that it may also derive from (FAIL-5)."""
         native = next(base for base in cls.__mro__ if base.__module__ == "builtins")
-        error = cast(TaskFailedError, native.__new__(cls, text))
+        error: TaskFailedError = cast(Any, native).__new__(cls, text)
         Exception.__setattr__(error, "args", (text,))
-        vars(error).update(
-            message=text, details=details, kind=kind, sequence=sequence, attempts=attempts, __notes__=[]
-        )
+        vars(error).update(message=text, details=details, kind=kind, sequence=sequence, attempts=attempts)
         return error
 
     def __str__(self) -> str:
         return self.message
 
+    # a dataclass that it also derives from would look for its fields here, or refuse to be written to
     __repr__ = Exception.__repr__
     __setattr__ = Exception.__setattr__
-    __getattribute__ = Exception.__getattribute__
-    __eq__ = Exception.__eq__
-    __hash__ = Exception.__hash__
-    __reduce__ = Exception.__reduce__
 
 
 class TaskCancelledError(DurableError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 from orchestrations.errors import InvalidError
 
@@ -15,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _FORBIDDEN_IN_ID = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff/\\#?]")
 
 
-def check_instance_id(instance_id: str) -> str:
+def check_instance_id(instance_id: Any) -> str:
     """Return the id, or raise `InvalidError` (`instance-id.invalid`) that names character and rule (INS-1)."""
     rule = (
         "An instance ID has 1 to 256 characters, does not start with '@' "
@@ -34,7 +35,7 @@ def check_instance_id(instance_id: str) -> str:
     return instance_id
 
 
-def check_name(name: str, what: str) -> str:
+def check_name(name: Any, what: str) -> str:
     """Return the name, or raise `InvalidError` (`name.invalid`): 1–256 characters, no control characters."""
     if not isinstance(name, str) or not name or len(name) > ID_LIMIT:
         raise InvalidError(f"{what} must be a text of 1 to {ID_LIMIT} characters.", code="name.invalid")

@@ -34,8 +34,9 @@ class RetryOptions:
             value = getattr(self, name)
             if value is not None and not 0 <= _seconds(value) < inf:
                 raise ValueError(f"{name} must be 0 or more, not {value}")
-        if not isinstance(self.max_number_of_attempts, int) or self.max_number_of_attempts < 1:
-            raise ValueError(f"max_number_of_attempts must be 1 or more, not {self.max_number_of_attempts!r}")
+        attempts: Any = self.max_number_of_attempts
+        if not isinstance(attempts, int) or attempts < 1:
+            raise ValueError(f"max_number_of_attempts must be 1 or more, not {attempts!r}")
         if not 1 <= self.backoff_coefficient < inf:
             raise ValueError(f"backoff_coefficient must be 1 or more, not {self.backoff_coefficient}")
 

@@ -50,6 +50,7 @@ class Turn:
 
     def __init__(self, body: Callable[[Turn], Any], limits: TurnLimits | None = None) -> None:
         self._start, self._limits = body, limits or TurnLimits()
+        self.payload_limits = self._limits.payload
         self._body: Body | None = None
         self._awaited: Task | None = None
         self._open: dict[int, CallTask | TimerTask | EventTask] = {}
@@ -123,11 +124,6 @@ class Turn:
         return self.started.instance_id
 
     # --- what contexts and tasks call
-
-    @property
-    def payload_limits(self) -> payloads.Limits:
-        """Bounds of one payload."""
-        return self._limits.payload
 
     def take_sequence(self) -> int:
         """Return the next sequence number, from 1 (TSK-1)."""
@@ -203,13 +199,11 @@ class Turn:
         self.close()
 
     def _end_failed(self, error: BaseException) -> None:
-        if self._continuation is not None:  # an exception after the decision changes nothing (CAN-1)
-            return self._end(None)
-        failure = FailureDetails.from_exception(error)
-        self.completion = Completion(Status.FAILED, failure=failure, failed_tasks=failed_tasks(error) or None)
+        if self._continuation is not None:
+            return self._end(None)  # an exception after the decision changes nothing (CAN-1)
+        failure, tasks = FailureDetails.from_exception(error), failed_tasks(error) or None
+        self.completion = Completion(Status.FAILED, failure=failure, failed_tasks=tasks)
         return self.close()
-
-    # --- applying events
 
     def _apply(self, event: HistoryEvent) -> bool:
         """Apply one event and let the body run on; False if it was outdated and must not enter the history."""
@@ -225,8 +219,7 @@ class Turn:
         self._ignored += not counts
         return counts
 
-    def _on_started(self, event: HistoryEvent) -> bool:
-        assert isinstance(event, ExecutionStarted)
+    def _on_started(self, event: ExecutionStarted) -> bool:
         if self.started is not None:
             return False
         self.started = event
@@ -257,8 +250,8 @@ class Turn:
         if self.completion is None and not self._script.is_lenient:
             raise self._mismatch(self._sequence + 1, "the end of the orchestrator")
 
-    def _on_outcome(self, event: HistoryEvent) -> bool:
-        sequence = event.timer_id if isinstance(event, TimerFired) else event.task_scheduled_id  # type: ignore[attr-defined]
+    def _on_outcome(self, event: Outcome) -> bool:
+        sequence = event.timer_id if isinstance(event, TimerFired) else event.task_scheduled_id
         task = self._open.get(sequence)
         if task is None or self.completion is not None:
             return False
@@ -267,8 +260,7 @@ class Turn:
             self._open.pop(sequence, None)
         return counts
 
-    def _on_raised(self, event: HistoryEvent) -> None:
-        assert isinstance(event, EventRaised)
+    def _on_raised(self, event: EventRaised) -> None:
         if self.completion is not None or self._continuation is not None:
             self._late.append(event)
         else:
@@ -278,10 +270,8 @@ class Turn:
         self._script.is_lenient = True
         self.close()
 
-    # --- refusing
-
     def _unprocessed(self) -> list[EventRaised]:
-        """Events that nobody took, in order of arrival within each name; those after the decision come last."""
+        """Events that nobody took, in order of arrival; those after the decision come last."""
         keep = self._continuation is None or self._continuation.preserve_events
         return (self.mailbox.buffered() if keep else []) + self._late
 
