@@ -39,11 +39,11 @@ class Operations:
     actor: Actor
     hub: str
 
-    def start(self, name: str, instance_id: str, client_input: Any = None) -> str:
+    def start(self, name: str, instance_id: str, input_json: str | None = None) -> str:
         """Start an orchestration under an id that is free; `InstanceExistsError` otherwise. Durable on return."""
         self._require(Permission.INSTANCES_START, "start", instance_id, {"name": name})
         with transaction.atomic():
-            found = DurableClient(self.hub).start_new(name, instance_id, client_input, if_exists="error")
+            found = DurableClient(self.hub).start_new(name, instance_id, input_json=input_json, if_exists="error")
             audit.record(self.hub, self.actor, "start", instance_id=found, detail={"name": name, "revision": 0})
         return found
 
@@ -51,7 +51,7 @@ class Operations:
         self,
         instance_id: str,
         event_name: str,
-        event_data: Any = None,
+        data_json: str | None = None,
         *,
         event_id: str | None = None,
         seen: Seen | None = None,
@@ -70,7 +70,7 @@ class Operations:
             raise InvalidError(message, code="event.is-decision")
 
         def send(client: DurableClient) -> bool:
-            return client.raise_event(instance_id, event_name, event_data, event_id=event_id)
+            return client.raise_event(instance_id, event_name, event_id=event_id, data_json=data_json)
 
         return self._run("raise-event", instance_id, send, seen=seen, detail=facts)
 

@@ -10,9 +10,14 @@ from orchestrations.client.status import InstanceDetail
 from orchestrations.control.actors import Actor
 from orchestrations.control.decisions import list_open
 from orchestrations.control.permissions import Permission, can, is_approval, roles_with
+from orchestrations.errors import InstanceNotFoundError
 from orchestrations.web.payloads import visible
 from orchestrations.web.presenters import instance_url
 from orchestrations.web.statuses import badge
+
+
+# first part of an error's code → the field beside which it is shown, if the form has it
+FIELDS = {"payload": "client_input", "json": "client_input", "orchestrator": "name", "instance-id": "instance_id", "name": "name"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +90,8 @@ def _decisions(instance: InstanceDetail) -> tuple[DecisionView, ...]:
         DecisionView(key, f"decision-{key.rpartition('/')[2]}", visible(wait.name), wait.since, wait.until)
         for key, wait in list_open(instance)
     )
+
+
+def gone(instance_id: str) -> InstanceNotFoundError:
+    """Return what to tell about an instance that does not exist any more."""
+    return InstanceNotFoundError(instance_id)

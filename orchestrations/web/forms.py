@@ -19,19 +19,19 @@ ID_FORBIDDEN = set("/\\#?")
 
 
 class JsonField(forms.CharField):
-    """JSON text; empty means no value. The cleaned value is what the text says."""
+    """JSON text; empty means no value. The cleaned value is canonical text, or None."""
 
     def __init__(self, **kwargs: Any) -> None:
         widget = forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off", "class": "form-control code"})
         super().__init__(required=False, strip=False, widget=widget, **kwargs)
 
     def clean(self, value: Any) -> Any:
-        """Return the value, or raise with the line, the column, and a caret below the place."""
+        """Return canonical text, or raise with the line, the column, and a caret below the place."""
         text = str(super().clean(value) or "")
         if not text.strip():
             return None
         try:
-            return json.loads(payloads.parse(text, "The text"))
+            return payloads.parse(text, "The text")
         except PayloadError as error:
             raise ValidationError(f"{error.message}{caret(text)}", code=error.code) from None
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.urls import reverse
 
@@ -18,6 +20,7 @@ from orchestrations.web.statuses import BADGES, Badge, badge, derive
 
 TAIL = 6
 CHIPS = (Status.PENDING, Status.RUNNING, Status.SUSPENDED, Status.COMPLETED, Status.FAILED, Status.TERMINATED)
+JSON_MEMBERS = ("Input", "Result", "Data")
 DISPLAY_NAME = "durabletask.displayName"
 
 
@@ -169,6 +172,17 @@ def failures(failure: Failure | None) -> tuple[FailureView, ...]:
         found.append(FailureView(visible(failure.error_type), visible(failure.message), stack, failure.is_non_retriable))
         failure = failure.inner
     return tuple(found)
+
+
+def members(found: Mapping[str, Any]) -> tuple[PayloadView, ...]:
+    """Return an event's members: those that hold JSON text as JSON, the others as they are."""
+    views = []
+    for name, value in found.items():
+        text = value if isinstance(value, str) and name in JSON_MEMBERS else json.dumps(value, ensure_ascii=False)
+        view = payloads.present(name.lower(), visible(name), text)
+        if view is not None:
+            views.append(view)
+    return tuple(views)
 
 
 def children(hub: str, rows: Sequence[ChildSummary]) -> tuple[LinkView, ...]:

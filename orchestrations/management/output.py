@@ -1,0 +1,76 @@
+"""What the command line prints: tables for people, JSON for scripts, errors with a hint, exit codes (BAD-70…77)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TextIO
+
+from orchestrations.errors import (
+    DurableError,
+    InstanceExistsError,
+    InstanceNotFoundError,
+    NotRegisteredError,
+    PermissionDenied,
+    StaleRevisionError,
+    WrongStatusError,
+)
+
+OTHER, USAGE, NOT_FOUND, CONFLICT, DENIED, UNAVAILABLE, UNKNOWN_OUTCOME = 1, 2, 3, 4, 5, 6, 7
+
+_CODES: list[tuple[type[Exception], int]] = [
+    (InstanceNotFoundError, NOT_FOUND),
+    (NotRegisteredError, NOT_FOUND),
+    (InstanceExistsError, CONFLICT),
+    (WrongStatusError, CONFLICT),
+    (StaleRevisionError, CONFLICT),
+    (PermissionDenied, DENIED),
+    (DurableError, USAGE),
+]
+
+
+def exit_code_of(error: DurableError) -> int:
+    """Return the exit code for an error."""
+    return next(code for kind, code in _CODES if isinstance(error, kind))
+
+
+def print_error(stream: TextIO, message: str, hint: str = "") -> None:
+    """Print an error, and what to do."""
+    stream.write(f"error: {clean(message)}\n")
+    if hint:
+        stream.write(f"hint: {clean(hint)}\n")
+
+
+def print_json(stream: TextIO, value: Any) -> None:
+    """Print one JSON value for scripts."""
+    stream.write(json.dumps(value, ensure_ascii=False, default=_default, indent=2) + "\n")
+
+
+def print_table(stream: TextIO, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows under titles, columns aligned; the last one is cut to the terminal's width."""
+    texts = [[clean(_cell(value)) for value in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(titles), *texts]) for i in range(len(titles))]
+    width = shutil.get_terminal_size((160, 24)).columns if sys.stdout.isatty() else 10_000
+    for row in [list(titles), *texts]:
+        line = "  ".join(text.ljust(size) for text, size in zip(row, widths, strict=True)).rstrip()
+        stream.write((line if len(line) <= width else line[: width - 1] + "…") + "\n")
+
+
+def clean(text: str) -> str:
+    """Return the text without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return str(value).replace("\n", " ")
+
+
+def _default(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,106 @@
+"""Start an instance.
+
+Prints its id; with --wait its output as JSON, and exits with 1 unless it has completed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from orchestrations.client.client import DurableClient
+from orchestrations.client.status import OrchestrationStatus
+from orchestrations.engine.state import Status
+from orchestrations.management import output
+
+PROGRESS_SECONDS = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("name", help="the orchestrator")
+    parser.add_argument("--input", default=None, help="JSON, @FILE, or - for standard input")
+    parser.add_argument("--id", default=None, dest="instance_id", help="the instance's id (a new one)")
+    parser.add_argument("--version", default=None, dest="orchestrator_version", help="the orchestrator's version")
+    parser.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
+    parser.add_argument("--if-exists", default="replace_terminal", help="what to do if the id is taken")
+    parser.add_argument("--wait", action="store_true", help="wait until it has ended, and print its output")
+    parser.add_argument("--timeout", type=float, default=None, metavar="SECONDS", help="how long to wait at most")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start it, and wait if asked to."""
+    client = DurableClient(options.hub)
+    instance_id = client.start_new(
+        options.name,
+        options.instance_id,
+        version=options.orchestrator_version,
+        tags=dict(_tag(text) for text in options.tag),
+        if_exists=options.if_exists,
+        input_json=read_json(options.input),
+    )
+    if not options.wait:
+        if options.as_json:
+            output.print_json(options.out, {"instanceId": instance_id})
+        else:
+            options.out.write(f"{instance_id}\n")
+        return 0
+    status = _wait(client, instance_id, options)
+    return _print(status, options) if status is not None else output.OTHER
+
+
+def read_json(text: str | None) -> str | None:
+    """Return JSON text given as an argument, as @FILE or as - for standard input. Raises `ValueError`."""
+    if text is None or (text[:1] != "@" and text != "-"):
+        return text
+    if text == "-":
+        if sys.stdin.isatty():
+            raise ValueError("'-' reads standard input, which is a terminal: pipe something in.")
+        return sys.stdin.read()
+    try:
+        return Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"Cannot read '{text[1:]}': {error}") from None
+
+
+def _tag(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ValueError(f"--tag must be NAME=VALUE, not '{text}'.")
+    return name, value
+
+
+def _wait(client: DurableClient, instance_id: str, options: argparse.Namespace) -> OrchestrationStatus | None:
+    """Wait in steps, saying on a terminal what the instance is doing."""
+    began = time.monotonic()
+    while True:
+        left = None if options.timeout is None else began + options.timeout - time.monotonic()
+        step = PROGRESS_SECONDS if left is None else min(PROGRESS_SECONDS, max(left, 0.0))
+        try:
+            return client.wait_for_completion(instance_id, step)
+        except TimeoutError:
+            if left is not None and left <= 0:
+                hint = "It goes on; ask with 'durable status'."
+                output.print_error(options.err, f"'{instance_id}' has not ended after {options.timeout:g} s.", hint)
+                return None
+            if sys.stderr.isatty():
+                seconds = int(time.monotonic() - began)
+                status = client.get_status(instance_id)
+                options.err.write(f"\r{status.runtime_status} {seconds} s", ending="")
+                options.err.flush()
+
+
+def _print(status: OrchestrationStatus, options: argparse.Namespace) -> int:
+    is_good = status.runtime_status is Status.COMPLETED
+    if options.as_json:
+        members = {"instanceId": status.instance_id, "runtimeStatus": status.runtime_status, "output": status.output}
+        output.print_json(options.out, members)
+    elif is_good:
+        options.out.write(json.dumps(status.output, ensure_ascii=False) + "\n")
+    if not is_good:
+        reason = status.failure.message if status.failure else str(status.output)
+        output.print_error(options.err, f"'{status.instance_id}' is {status.runtime_status}: {reason}")
+    return 0 if is_good else output.OTHER

@@ -1,0 +1,38 @@
+"""Who may see a view: a signed-in actor who may read the hub. What one may not see does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+
+from orchestrations.client import queries
+from orchestrations.conf import conf
+from orchestrations.control.actors import actor_from_user
+from orchestrations.control.permissions import Permission, can
+from orchestrations.web import responses
+
+View = Callable[..., HttpResponse]
+
+
+def reads(permission: Permission = Permission.INSTANCES_READ) -> Callable[[View], View]:
+    """Wrap a view `(request, actor, hub, …)`: sign in first; 404 for a hub that is unknown or not the actor's; else 403."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def wrapped(request: HttpRequest, hub: str, *args: Any, **kwargs: Any) -> HttpResponse:
+            actor = actor_from_user(request.user)
+            if actor is None:
+                return responses.sign_in_first(request)
+            if not can(actor, Permission.INSTANCES_READ, hub) or not (hub == conf.HUB or hub in queries.list_hubs()):
+                raise Http404("There is no such hub, or you have no role in it.")
+            if not can(actor, permission, hub):
+                context = {"permission": permission.value}
+                return responses.page(request, "403.html", context, actor, hub, status=403)
+            return view(request, actor, hub, *args, **kwargs)
+
+        return wrapped
+
+    return decorate
