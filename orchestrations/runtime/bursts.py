@@ -51,14 +51,16 @@ class Burst:
         self._claimed_at = 0.0
 
     def run(self) -> None:
-        """Work until nothing is due or the slice is over; then give back what is left. Nothing stays in our hands."""
-        try:
-            while not self._is_over():
-                if self._may_claim() and not self._claim() and not self._has_work():
-                    break
-                self._round()
-        finally:
-            self._give_back()
+        """Work until nothing is due or the slice is over; then give back what is left. Nothing stays in our hands.
+
+        After an error that nobody foresaw it gives nothing back: the leases run out, each of these turns counts as
+        lost, and they are claimed row by row until the one to blame is parked.
+        """
+        while not self._is_over():
+            if self._may_claim() and not self._claim() and not self._has_work():
+                break
+            self._round()
+        self._give_back()
 
     # --- claiming
 

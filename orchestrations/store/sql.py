@@ -140,6 +140,7 @@ def write_time(moment: datetime | None) -> Any:
 
 def read_time(value: Any) -> datetime | None:
     """Return an instant as aware UTC, from what the database gave."""
-    if value is None or isinstance(value, datetime):
-        return value
-    return datetime.fromisoformat(value).replace(tzinfo=UTC)
+    if value is None:
+        return None
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
