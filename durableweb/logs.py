@@ -34,6 +34,13 @@ class RedactingFilter(logging.Filter):
         return True
 
 
+class HealthFilter(logging.Filter):
+    """Drops what is said of health requests: they come every second, and red is an answer, not an error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "/healthz/" not in record.getMessage()
+
+
 def configuration(level: str) -> dict[str, Any]:
     """Return a `dictConfig` for Django, the engine and the ASGI server."""
     if level not in LEVELS:
@@ -41,16 +48,20 @@ def configuration(level: str) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"redact": {"()": "durableweb.logs.RedactingFilter"}},
+        "filters": {
+            "redact": {"()": "durableweb.logs.RedactingFilter"},
+            "health": {"()": "durableweb.logs.HealthFilter"},
+        },
         "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["redact"]}},
         "root": {"handlers": ["console"], "level": "WARNING"},
         "loggers": {
             "django": {"handlers": [], "level": "WARNING", "propagate": True},
+            "django.request": {"filters": ["health"]},
             "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
             "orchestrations": {"level": level},
             "durableweb": {"level": level},
-            "uvicorn.access": {"handlers": [], "level": level, "propagate": True},
+            "uvicorn.access": {"handlers": [], "filters": ["health"], "level": level, "propagate": True},
             "uvicorn.error": {"level": "WARNING"},
             "rq": {"level": "WARNING"},
             "rq.worker": {"level": "WARNING"},

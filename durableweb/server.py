@@ -50,15 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until told to stop."""
     options = _parse(arguments)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "durableweb.settings")
-    django.setup()
     from django.conf import settings
 
+    # here, not in uvicorn's own option: loading the application sets up logging by this setting
+    settings.LOGGING = _log_configuration(settings.LOGGING, options.access_log)
+    django.setup()
     config = uvicorn.Config(
         "durableweb.asgi:application",
         host=settings.BIND,
         port=settings.PORT,
         lifespan="off",
-        log_config=_log_configuration(settings.LOGGING, options.access_log),
+        log_config=None,
         proxy_headers=bool(settings.PUBLIC_ORIGINS),
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
@@ -89,7 +91,7 @@ def _log_configuration(base: dict[str, Any], access_log: str) -> dict[str, Any]:
             "formatter": "line",
             "filters": ["redact"],
         }
-        configuration["loggers"]["uvicorn.access"] = {"handlers": ["access"], "level": "INFO", "propagate": False}
+        configuration["loggers"]["uvicorn.access"] |= {"handlers": ["access"], "level": "INFO", "propagate": False}
     return configuration
 
 

@@ -26,6 +26,7 @@ appendonly no
 daemonize no
 dir "{directory}"
 loglevel warning
+logfile "{log}"
 """
 
 
@@ -33,7 +34,8 @@ def command(home: Home) -> list[str]:
     """Write the server's configuration into `home` and return the command that runs it in the foreground."""
     password = home.ensure_secret(home.redis_password_file)
     file = home.path / "valkey.conf"
-    content = CONFIGURATION.format(socket=home.redis_socket, password=password, directory=home.path)
+    places = {"socket": home.redis_socket, "directory": home.path, "log": home.path / "valkey.log"}
+    content = CONFIGURATION.format(password=password, **places)
     write_private(file, content, replace=True)
     return [str(binary()), str(file)]
 

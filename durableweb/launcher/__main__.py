@@ -13,7 +13,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from pathlib import Path
 
 import django
 from django.core.exceptions import ImproperlyConfigured
@@ -65,7 +64,7 @@ def _end_with_parent() -> None:
 
 def _run() -> int:
     given = Environment(os.environ)
-    home = home_of(given, _project_home())
+    home = home_of(given, parts.PROJECT / ".durable")
     port = given.whole("PORT", 8000, low=1, high=65535)
     address = f"http://127.0.0.1:{port}"
     home.create()
@@ -83,10 +82,6 @@ def _run() -> int:
         held.close()
     say("stopped; your data is kept")
     return 0
-
-
-def _project_home() -> Path:
-    return Path(__file__).resolve().parent.parent.parent / ".durable"
 
 
 def _start(watch: Watch, home: Home, port: int, address: str) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from durableweb import valkey
 from durableweb.home import Home
 from durableweb.launcher.children import Child
 from orchestrations.conf import PREFIX
 
+PROJECT = Path(__file__).resolve().parent.parent.parent
 WORKERS = 2
 
 RECORDED_NAMES = frozenset(
@@ -32,6 +35,7 @@ def shared_environment(given: Mapping[str, str], home: Home, port: int) -> dict[
         "PORT": str(port),
         "DJANGO_SETTINGS_MODULE": "durableweb.settings",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT), given.get("PYTHONPATH", "")])),
     }
 
 
@@ -62,4 +66,4 @@ def workers(environment: Mapping[str, str]) -> Child:
 
 def manage(*arguments: str) -> list[str]:
     """Return the command line of a management command."""
-    return [sys.executable, "-m", "django", *arguments]
+    return [sys.executable, str(PROJECT / "manage.py"), *arguments]
