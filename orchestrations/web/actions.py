@@ -16,8 +16,16 @@ from orchestrations.web.presenters import instance_url
 from orchestrations.web.statuses import badge
 
 
-# first part of an error's code → the field beside which it is shown, if the form has it
-FIELDS = {"payload": "client_input", "json": "client_input", "orchestrator": "name", "instance-id": "instance_id", "name": "name"}
+# first part of an error's code → the fields beside which it is shown, if a form has one of them
+FIELDS = {
+    "payload": ("client_input", "event_data"),
+    "json": ("client_input", "event_data"),
+    "orchestrator": ("name",),
+    "name": ("name", "event_name"),
+    "event": ("event_name",),
+    "instance-id": ("instance_id",),
+    "approval": ("comment",),
+}
 
 
 @dataclass(frozen=True, slots=True)

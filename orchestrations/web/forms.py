@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from orchestrations.conf import conf
 from orchestrations.control.decisions import Outcome
 from orchestrations.control.freshness import Seen
 from orchestrations.engine import payloads
@@ -31,7 +32,7 @@ class JsonField(forms.CharField):
         if not text.strip():
             return None
         try:
-            return payloads.parse(text, "The text")
+            return payloads.parse(text, "The text", payloads.Limits(conf.PAYLOAD_BYTES, conf.PAYLOAD_DEPTH))
         except PayloadError as error:
             raise ValidationError(f"{error.message}{caret(text)}", code=error.code) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +27,10 @@ DISPLAY_NAME = "durabletask.displayName"
 
 @dataclass(frozen=True, slots=True)
 class RowView:
-    """A row of the list."""
+    """A row of the list. `key` is its DOM id: stable, and made of harmless characters."""
 
     id: str
+    key: str
     head: str
     tail: str
     url: str
@@ -104,6 +106,7 @@ def row(hub: str, instance: InstanceSummary, where: ListFilter | None = None) ->
     shown = visible(instance.instance_id)
     return RowView(
         id=instance.instance_id,
+        key=hashlib.blake2s(instance.instance_id.encode(), digest_size=8).hexdigest(),
         head=shown[:-TAIL] if len(shown) > 2 * TAIL else shown,
         tail=shown[-TAIL:] if len(shown) > 2 * TAIL else "",
         url=instance_url(hub, instance.instance_id),

@@ -153,8 +153,8 @@ def _form_page(
 
 def _belongs_to_form(form: forms.Form, error: DurableError) -> bool:
     """Put what the person can mend beside its field."""
-    field = actions.FIELDS.get(error.code.partition(".")[0])
-    if field not in form.fields:
+    field = next((name for name in actions.FIELDS.get(error.code.partition(".")[0], ()) if name in form.fields), None)
+    if field is None:
         return False
     form.add_error(field, error.message)
     return True
