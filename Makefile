@@ -26,7 +26,7 @@ test: check ## check, then the whole suite on SQLite and on PostgreSQL
 check: setup-dev ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check $(CHECKED) manage.py
 	@$(BIN)/ruff check $(CHECKED) manage.py
-	@$(BIN)/mypy
+	@DURABLE_TEST_HOME="$(CURDIR)/.mypy_cache/home" $(BIN)/mypy
 	@$(BIN)/lint-imports
 
 fmt: setup-dev ## format and mend what can be mended

@@ -68,7 +68,7 @@ def database_kind() -> str:
 def environment() -> dict[str, str]:
     """Return the variables from which the product's settings are made in tests."""
     place = home()
-    place.path.mkdir(mode=0o700, exist_ok=True)
+    place.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     place.ensure_secret(place.redis_password_file)
     values = {"DURABLE_HOME": str(place.path), "SECRET_KEY": SECRET_KEY, "REDIS_URL": place.redis_url}
     values["DATABASE_URL"] = postgres_url("postgres") if database_kind() == "postgres" else sqlite_url("unused.sqlite3")

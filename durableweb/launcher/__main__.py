@@ -79,6 +79,8 @@ def _run() -> int:
     finally:
         say("stopping …")
         watch.stop()
+        signal.set_wakeup_fd(-1)
+        watch.close()
         held.close()
     say("stopped; your data is kept")
     return 0

@@ -34,6 +34,11 @@ class Watch:
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
 
+    def close(self) -> None:
+        """Give up the sockets; there is no more waiting afterwards."""
+        self._wake_reader.close()
+        self._wake_writer.close()
+
     def listen(self) -> None:
         """Take over the signals that ask to stop, and the news of a child's end."""
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)

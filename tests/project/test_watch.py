@@ -1,0 +1,124 @@
+"""Children are restarted with growing pauses, and none is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from durableweb.launcher.children import FIRST_PAUSE, LONGEST_PAUSE, STEADY_SECONDS, Child
+from durableweb.launcher.watch import Watch
+from tests import servers
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; one that has ended and is not yet collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def watch(said: list[str]) -> Iterator[Watch]:
+    found = Watch(said.append)
+    yield found
+    found.impatient = True
+    found.stop()
+    found.close()
+
+
+def child(command: list[str], **options: float) -> Child:
+    return Child("the child", command, dict(os.environ), **options)  # type: ignore[arg-type]
+
+
+def test_a_killed_child_is_started_again(watch: Watch, said: list[str]) -> None:
+    one = watch.add(child(SLEEPER))
+    assert one.process is not None
+    first = one.process.pid
+    one.process.kill()
+    one.process.wait()
+    assert watch.tend() == pytest.approx(FIRST_PAUSE, abs=0.05)
+    assert said == ["the child ended (killed by SIGKILL); starting it again in 0.1 s"]
+    time.sleep(FIRST_PAUSE)
+    watch.tend()
+    assert one.process is not None
+    assert one.process.pid != first
+    assert one.process.poll() is None
+
+
+def test_pauses_double_up_to_a_limit_and_start_over_after_a_steady_life() -> None:
+    one = child(SLEEPER)
+    one.started_at = time.monotonic()
+    pauses = [one.plan_restart() for _ in range(8)]
+    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, LONGEST_PAUSE, LONGEST_PAUSE]
+    one.started_at = time.monotonic() - STEADY_SECONDS
+    assert one.plan_restart() == FIRST_PAUSE
+
+
+def test_a_child_that_ignores_the_request_to_stop_is_killed_with_its_session(watch: Watch, said: list[str]) -> None:
+    script = f"import subprocess, sys; p = subprocess.Popen({SLEEPER!r}); print(p.pid, flush=True); p.wait()"
+    reader, writer = os.pipe()
+    one = child([sys.executable, "-c", f"import os; os.dup2({writer}, 1)\n{script}"], stop_seconds=0.3)
+    os.set_inheritable(writer, True)
+    one.process = subprocess.Popen(
+        ["sh", "-c", 'trap "" TERM; exec "$@"', "sh", *one.command], start_new_session=True, pass_fds=[writer]
+    )
+    watch.children.append(one)
+    grandchild = int(os.read(reader, 20))
+    watch.stop()
+    wait_for(lambda: not is_alive(grandchild))
+    os.close(reader)
+    os.close(writer)
+    assert said == ["the child did not stop in time and was killed"]
+
+
+def test_foundations_stop_after_what_builds_on_them(watch: Watch) -> None:
+    foundation = watch.add(child(SLEEPER))
+    foundation.is_foundation = True
+    upper = watch.add(child(SLEEPER))
+    order: list[str] = []
+    for name, one in (("foundation", foundation), ("upper", upper)):
+        assert one.process is not None
+        process = one.process
+        threading.Thread(target=lambda p=process, n=name: (p.wait(), order.append(n)), daemon=True).start()
+    watch.stop()
+    wait_for(lambda: len(order) == 2)
+    assert order == ["upper", "foundation"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel does this on Linux only")
+def test_children_die_with_a_parent_that_is_killed() -> None:
+    script = (
+        "import os, sys, time\n"
+        "from durableweb.launcher.children import Child\n"
+        f"one = Child('one', {SLEEPER!r}, dict(os.environ)); one.start()\n"
+        "print(one.process.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=servers.PROJECT)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.stdout.close()
+    assert is_alive(pid)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    wait_for(lambda: not is_alive(pid))
