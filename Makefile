@@ -72,7 +72,7 @@ $(VENV)/.postgres: requirements-postgres.txt $(VENV)/.installed-dev
 node_modules/.installed: package.json package-lock.json | $(BIN)/python
 	@echo "  fetching browser packages"
 	@PATH="$(CURDIR)/$(BIN):$$PATH"; \
-	  node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && command -v npm >/dev/null \
+	  node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v npm >/dev/null \
 	    || { echo "  installing Node"; $(PIP) install $(NODE_WHEEL); }; \
-	  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@

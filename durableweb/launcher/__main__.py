@@ -166,11 +166,11 @@ def _ask(address: str) -> dict[str, bool]:
 def _start_samples(home: Home, environment: Mapping[str, str]) -> None:
     if home.samples_file.exists() or environment.get("DURABLE_SAMPLES") != "1":
         return
-    for arguments in parts.SAMPLES:
-        command = parts.manage("durable", "start", *arguments)
+    for name, content in parts.samples(home):
+        command = parts.manage("durable", "start", name, "--input", content)
         done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
-            say(f"the sample {arguments[0]} did not start: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+            say(f"the sample {name} did not start: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
     write_private(home.samples_file, "")
 
 

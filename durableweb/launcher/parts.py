@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -20,10 +21,15 @@ RECORDED_NAMES = frozenset(
 )
 """With everything that starts with DURABLE_: what commands must see as we do."""
 
-SAMPLES: list[list[str]] = [
-    ["E1_HelloSequence"],
-]
-"""Arguments of `durable start`, once in the life of a home, so that the first page is not empty."""
+
+def samples(home: Home) -> list[tuple[str, str]]:
+    """Return name and JSON input of what is started once in the life of a home, so that its first page is not empty."""
+    return [
+        ("E1_HelloSequence", "null"),
+        ("E2_CountTree", json.dumps(str(PROJECT / "orchestrations"))),
+        ("E3_Monitor", json.dumps({"path": str(home.path / "create-me"), "pause_seconds": 5})),
+        ("E4_Approval", json.dumps({"subject": "The first approval of this home"})),
+    ]
 
 
 def shared_environment(given: Mapping[str, str], home: Home, port: int) -> dict[str, str]:

@@ -47,6 +47,11 @@ def watch(said: list[str]) -> Iterator[Watch]:
     found.close()
 
 
+def note_end(process: subprocess.Popen[bytes], name: str, order: list[str]) -> None:
+    process.wait()
+    order.append(name)
+
+
 def child(command: list[str], **options: float) -> Child:
     return Child("the child", command, dict(os.environ), **options)  # type: ignore[arg-type]
 
@@ -100,7 +105,7 @@ def test_foundations_stop_after_what_builds_on_them(watch: Watch) -> None:
     for name, one in (("foundation", foundation), ("upper", upper)):
         assert one.process is not None
         process = one.process
-        threading.Thread(target=lambda p=process, n=name: (p.wait(), order.append(n)), daemon=True).start()
+        threading.Thread(target=note_end, args=(process, name, order), daemon=True).start()
     watch.stop()
     wait_for(lambda: len(order) == 2)
     assert order == ["upper", "foundation"]
