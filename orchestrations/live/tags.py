@@ -46,7 +46,7 @@ def find_actor(scope: Mapping[str, Any]) -> Actor | None:
     session = scope.get("session")
     if session is None or not session.session_key or not session.exists(session.session_key):
         return None
-    fresh = type(session)(session.session_key)
+    fresh = session.__class__(session.session_key)  # not type(): Channels wraps it
     return actor_from_user(get_user(_Request(fresh)))  # type: ignore[arg-type]
 
 

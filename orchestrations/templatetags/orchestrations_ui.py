@@ -32,7 +32,7 @@ def instant(at: datetime | None, how: str = "full") -> SafeString | str:
     shown = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     return format_html(
         '<time class="when" datetime="{}" data-behaviour="moment" data-how="{}" title="{}">{}</time>',
-        at.isoformat(), how, shown, shown,
+        at.isoformat(), how, shown, f"since {shown}" if how == "since" else shown,
     )  # fmt: skip
 
 

@@ -71,6 +71,10 @@ class Chunk:
     rows: tuple[EventView, ...] | None = None
 
     @property
+    def is_full(self) -> bool:
+        return self.end - self.start == CHUNK
+
+    @property
     def height(self) -> int:
         return ROW_HEIGHT * (self.end - self.start)
 

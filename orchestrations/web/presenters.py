@@ -31,6 +31,7 @@ class RowView:
 
     id: str
     key: str
+    shown: str
     head: str
     tail: str
     url: str
@@ -107,6 +108,7 @@ def row(hub: str, instance: InstanceSummary, where: ListFilter | None = None) ->
     return RowView(
         id=instance.instance_id,
         key=hashlib.blake2s(instance.instance_id.encode(), digest_size=8).hexdigest(),
+        shown=shown,
         head=shown[:-TAIL] if len(shown) > 2 * TAIL else shown,
         tail=shown[-TAIL:] if len(shown) > 2 * TAIL else "",
         url=instance_url(hub, instance.instance_id),

@@ -48,7 +48,7 @@ def explain(instance: InstanceSummary) -> tuple[Part, ...]:
 
 def plain(parts: tuple[Part, ...]) -> str:
     """Return the sentence as text, with instants in full: for titles and labels."""
-    return "".join(p.text if p.at is None else f"{p.at:%Y-%m-%d %H:%M:%S} UTC" for p in parts)
+    return "".join(p.text if p.at is None else f"{'since ' * (p.kind == 'since')}{p.at:%Y-%m-%d %H:%M:%S} UTC" for p in parts)
 
 
 def _stuck(instance: InstanceSummary) -> tuple[Part, ...]:
@@ -91,7 +91,7 @@ def _other(wait: Wait) -> tuple[Part, ...]:
 
 
 def _ago(wait: Wait) -> tuple[Part, ...]:
-    return (Part("text", " since "), Part("since", at=wait.since)) if wait.since else ()
+    return (Part("text", " "), Part("since", at=wait.since)) if wait.since else ()
 
 
 def _due(wait: Wait) -> tuple[Part, ...]:

@@ -34,7 +34,7 @@ function teachMorphing() {
     afterNodeMorphed: (old, fresh) => { if (old.nodeType === 1 && old.matches("[data-behaviour=moment]")) moment.refresh(old); },
   });
 }
-const isLoadedChunk = node => node.nodeType === 1 && node.matches("tbody.chunk");
+const isLoadedChunk = node => node.nodeType === 1 && node.matches("tbody.chunk[data-full]");   // a full chunk never changes
 const isOpenedPeek = node => node.nodeType === 1 && node.matches("details.peek[open]");
 
 // --- answers ------------------------------------------------------------------------------------------------------

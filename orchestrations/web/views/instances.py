@@ -38,6 +38,7 @@ def show_list(request: HttpRequest, actor: Actor, hub: str, start_form: StartFor
     context = _listing(Source(hub), actor, where, request.GET.get("after", ""))
     if responses.is_htmx(request) and request.headers.get("HX-Target") == "listing":
         return responses.fragment(render_to_string("orchestrations/instances/_listing.html", context, request))
+    context["section"] = _section(where)
     context["start_form"] = start_form or StartForm(initial={"token": uuid.uuid4().hex})
     context["start_open"] = start_form is not None
     context["orchestrators"] = registry.names(ORCHESTRATOR) if can(actor, Permission.INSTANCES_START, hub) else []
@@ -68,6 +69,14 @@ def _listing(source: Source, actor: Actor, where: ListFilter, after: str) -> dic
     }
 
 
+def _section(where: ListFilter) -> str:
+    """Return which entry of the side bar is this filter."""
+    if where == ListFilter(blocked=True):
+        return "Stuck"
+    single = where.statuses[0] if len(where.statuses) == 1 else None
+    return single.value if single and where == ListFilter(statuses=(single,)) else "instances"
+
+
 @require_safe
 @reads()
 def show(request: HttpRequest, actor: Actor, hub: str, instance_id: str) -> HttpResponse:
@@ -79,6 +88,7 @@ def show(request: HttpRequest, actor: Actor, hub: str, instance_id: str) -> Http
     loaded = request.GET.get("from", "")
     parts = {name: Region(name, hub, instance_id, since=_chunk_start(loaded) if name == "history" else "") for name in PARTS}
     context = {
+        "section": "instances",
         "instance_id": instance_id,
         "name": instance.name,
         "parts": {name: fragments.render(region, actor, source, request) for name, region in parts.items()},

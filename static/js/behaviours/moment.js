@@ -1,5 +1,5 @@
 // Times in the reader's zone, or as ages that grow; one timer for all of them, and no traffic.
-const shown = new Set();
+const shown = new Set(), FIXED = new Set(["full", "clock"]);
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 const full = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false, timeZoneName: "short" });
 
@@ -25,12 +25,13 @@ const HOW = {
   full: at => full.format(at),
   clock: at => `${clock.format(at)}.${String(at.getMilliseconds()).padStart(3, "0")}`,
   ago: (at, now) => (now - at < 1500 ? "just now" : `${coarse(now - at)} ago`),
-  since: (at, now) => coarse(now - at),
+  since: (at, now) => `for ${coarse(now - at)}`,
   until: (at, now) => (at > now ? `in ${coarse(at - now)}` : `${coarse(now - at)} overdue`),
   growing: (at, now) => length(now - at),
 };
 
 export function refresh(element, now = Date.now()) {
+  if (!element.dateTime) return;                                       // it has ended, and became a plain text
   const at = new Date(element.dateTime);
   const text = (HOW[element.dataset.how] ?? HOW.full)(at, now);
   if (element.textContent !== text) element.textContent = text;
@@ -39,7 +40,6 @@ export function refresh(element, now = Date.now()) {
 export function mount(element) {
   element.title = full.format(new Date(element.dateTime));
   refresh(element);
-  if (["full", "clock"].includes(element.dataset.how)) return undefined;
   shown.add(element);
   return () => shown.delete(element);
 }
@@ -47,5 +47,8 @@ export function mount(element) {
 setInterval(() => {
   if (document.hidden) return;
   const now = Date.now();
-  for (const element of shown) element.isConnected ? refresh(element, now) : shown.delete(element);
+  for (const element of shown) {
+    if (!element.isConnected) shown.delete(element);
+    else if (!FIXED.has(element.dataset.how)) refresh(element, now);
+  }
 }, 1000);
