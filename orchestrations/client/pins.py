@@ -57,7 +57,8 @@ def _unpack(pin: str) -> list[int]:
         data = urlsafe_b64decode(pin + "=" * (-len(pin) % 4))
     except ValueError:
         raise InvalidError("The page's mark is damaged. Reload the page.", code="cursor.invalid") from None
-    keys, last, number, shift = [], 0, 0, 0
+    keys: list[int] = []
+    last = number = shift = 0
     for byte in data:
         number |= (byte & 0x7F) << shift
         shift += 7

@@ -1,4 +1,4 @@
-"""What a person may do to instances. Each verb is one transaction: the instance's lock, the checks, the call, its audit row."""
+"""What a person may do to instances. Each verb is one transaction: lock, checks, the client's call, audit row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One-time sign-in links, and the brake on guessing passwords. Both count in the database, so they hold without Redis."""
+"""One-time sign-in links, and a brake on guessing passwords. They count in the database, so they hold without Redis."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def is_braked(hub: str, username: str, address: str) -> bool:
     since = clock.now() - FAILURE_WINDOW
     rows = AuditEntry.objects.filter(hub__name=hub, instance_id="", action=ACTION, result=audit.DENIED)
     details = rows.filter(actor=username[:256], at__gte=since).values_list("detail", flat=True)
-    return sum(json.loads(detail).get("address") == address for detail in details) >= FAILURES
+    failures = sum(json.loads(detail).get("address") == address for detail in details)
+    return failures >= FAILURES
 
 
 def record_failure(hub: str, username: str, address: str) -> None:

@@ -12,9 +12,15 @@ import atexit
 import logging
 import os
 import threading
+from functools import partial
 from typing import Any
 
 from channels.layers import get_channel_layer
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_out
+from django.db import transaction
+from django.db.models.signals import m2m_changed
+from django.dispatch import receiver
 
 from orchestrations.live.groups import hub_group, user_group
 
@@ -123,7 +129,9 @@ class Broadcaster:
 
 
 def _hint(ids: dict[str, int] | None) -> Message:
-    return {"type": "hint", "many": True} if ids is None else {"type": "hint", "ids": [list(pair) for pair in ids.items()]}
+    return (
+        {"type": "hint", "many": True} if ids is None else {"type": "hint", "ids": [list(pair) for pair in ids.items()]}
+    )
 
 
 broadcaster = Broadcaster()
@@ -146,6 +154,16 @@ def flush() -> None:
     broadcaster.wake()
 
 
-def end_sockets(user_id: int, code: int) -> None:
-    """Close the user's sockets with a code, in whichever process they are."""
-    broadcaster.tell(user_group(user_id), {"type": "end", "code": code})
+@receiver(user_logged_out, dispatch_uid="durable.signed-out")
+def on_signed_out(sender: Any, *, user: Any, **_: Any) -> None:
+    """Have the user's sockets, in whichever process they are, look at their session again: one has ended."""
+    if user is not None:
+        broadcaster.tell(user_group(user.pk), {"type": "check"})
+
+
+@receiver(m2m_changed, dispatch_uid="durable.roles-changed")
+def on_roles_changed(sender: Any, *, instance: Any, action: str, **_: Any) -> None:
+    """Have the sockets of somebody whose groups have changed look at their roles again."""
+    if action.startswith("post_") and isinstance(instance, User) and sender is User.groups.through:
+        tell = partial(broadcaster.tell, user_group(instance.pk), {"type": "check"})
+        transaction.on_commit(tell, robust=True)

@@ -34,6 +34,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     dirty_seconds = 0.25
     beat_seconds = 10.0
     check_seconds = 60.0
+    grace_seconds = 0.5
     slow_seconds = 20.0
     frame_limit = 4096
     region_limit = 12
@@ -52,6 +53,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.bell = asyncio.Event()
         self.heard: deque[float] = deque(maxlen=self.message_rate)
         self.task: asyncio.Task[None] | None = None
+        self.next_check = time.monotonic() + self.check_seconds
         self.hub = self.scope["url_route"]["kwargs"]["hub"]
         actor = await find_actor(self.scope)
         if actor is None or not can(actor, Permission.INSTANCES_READ, self.hub):
@@ -101,9 +103,10 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         if self.dirty:
             self.bell.set()
 
-    async def end(self, event: dict[str, Any]) -> None:
-        """The user has signed out or lost a role."""
-        await self.close(code=event["code"])
+    async def check(self, event: dict[str, Any]) -> None:
+        """The user has signed out or has other roles: look soon. (The signal comes before the session ends.)"""
+        self.next_check = min(self.next_check, time.monotonic() + self.grace_seconds)
+        self.bell.set()
 
     async def _watch(self, message: Any) -> None:
         keys = message.get("keys") if isinstance(message, dict) and message.get("t") == "watch" else None
@@ -114,14 +117,13 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _run(self) -> None:
         next_beat = time.monotonic() + self._beat_pause()
-        next_check = time.monotonic() + self.check_seconds
         while True:
-            rest = min(next_beat, next_check) - time.monotonic()
+            rest = min(next_beat, self.next_check) - time.monotonic()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.bell.wait(), max(rest, 0.001))
             self.bell.clear()
-            if time.monotonic() >= next_check:
-                next_check += self.check_seconds
+            if time.monotonic() >= self.next_check:
+                self.next_check = time.monotonic() + self.check_seconds
                 if not await self._is_still_welcome():
                     return
             if self.dirty:

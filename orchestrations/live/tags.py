@@ -1,4 +1,4 @@
-"""What a socket asks of the database: who is it, what may it watch, and the tags of that. All of it in worker threads."""
+"""What a socket asks of the database, in worker threads: who is it, what may it watch, and the tags of that."""
 
 from __future__ import annotations
 
@@ -21,6 +21,24 @@ SHARED_LIMIT = 2000
 _shared: dict[tuple[Any, ...], tuple[float, str | None]] = {}
 
 
+async def find_actor(scope: Mapping[str, Any]) -> Actor | None:
+    """Return whose session this is *now*: read again from the database, for it may have ended since the handshake."""
+    found: Actor | None = await database_sync_to_async(_find_actor)(scope)
+    return found
+
+
+async def read_watches(actor: Actor, hub: str, keys: Iterable[Any]) -> dict[str, Watch]:
+    """Return name → watch for the keys that this actor may watch; `BadWatch` for one that we have not signed."""
+    found: dict[str, Watch] = await database_sync_to_async(_read_watches)(actor, hub, keys)
+    return found
+
+
+async def read_tags(actor: Actor, hub: str, watches: Iterable[Watch]) -> dict[str, str]:
+    """Return name → tag. Sockets of a process share an answer for a second."""
+    found: dict[str, str] = await database_sync_to_async(_read_tags)(actor, hub, watches)
+    return found
+
+
 class BadWatch(Exception):
     """A browser of ours does not send this."""
 
@@ -40,9 +58,7 @@ class _Request:
         self.session = session
 
 
-@database_sync_to_async
-def find_actor(scope: Mapping[str, Any]) -> Actor | None:
-    """Return whose session this is *now*: read again from the database, for it may have ended since the handshake."""
+def _find_actor(scope: Mapping[str, Any]) -> Actor | None:
     session = scope.get("session")
     if session is None or not session.session_key or not session.exists(session.session_key):
         return None
@@ -50,9 +66,7 @@ def find_actor(scope: Mapping[str, Any]) -> Actor | None:
     return actor_from_user(get_user(_Request(fresh)))  # type: ignore[arg-type]
 
 
-@database_sync_to_async
-def read_watches(actor: Actor, hub: str, keys: Iterable[Any]) -> dict[str, Watch]:
-    """Return name → watch for the keys that this actor may watch; `BadWatch` for one that we have not signed."""
+def _read_watches(actor: Actor, hub: str, keys: Iterable[Any]) -> dict[str, Watch]:
     source, found = Source(hub), {}
     for key in keys:
         region = read_key(key)
@@ -63,9 +77,7 @@ def read_watches(actor: Actor, hub: str, keys: Iterable[Any]) -> dict[str, Watch
     return found
 
 
-@database_sync_to_async
-def read_tags(actor: Actor, hub: str, watches: Iterable[Watch]) -> dict[str, str]:
-    """Return name → tag. Sockets of a process share an answer for a second."""
+def _read_tags(actor: Actor, hub: str, watches: Iterable[Watch]) -> dict[str, str]:
     source, found = Source(hub), {}
     for watch in watches:
         tag = _shared_tag(watch.region, actor, source)

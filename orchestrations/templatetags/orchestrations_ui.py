@@ -1,4 +1,4 @@
-"""What templates need beyond Django: icons, times that the browser keeps fresh, text without hidden characters, sizes."""
+"""What templates need beyond Django: icons, times that the browser keeps fresh, visible text, sizes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def icon(name: str, label: str = "") -> SafeString:
 
 @register.simple_tag
 def instant(at: datetime | None, how: str = "full") -> SafeString | str:
-    """Show an instant: `full`, `ago`, `until` or `since`. The text is absolute UTC; the browser makes it local or relative."""
+    """Show an instant, absolute in UTC; the browser makes it local, or relative: `ago`, `until`, `since`, `clock`."""
     if at is None:
         return "–"
     shown = f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -45,7 +45,9 @@ def duration(start: datetime | None, end: datetime | None) -> SafeString | str:
         text = f"since {start.astimezone(UTC):%H:%M:%S}"
         markup = '<time class="when" datetime="{}" data-behaviour="moment" data-how="growing">{}</time>'
         return format_html(markup, start.isoformat(), text)
-    return format_html('<time class="when" title="{} seconds">{}</time>', (end - start).total_seconds(), length(end - start))
+    return format_html(
+        '<time class="when" title="{} seconds">{}</time>', (end - start).total_seconds(), length(end - start)
+    )
 
 
 @register.filter

@@ -1,4 +1,4 @@
-"""What an actor may do to an instance, with the reason where he may not. The template of its status shows the buttons."""
+"""What an actor may do to an instance, with the reason where he may not. Its status' template shows the buttons."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from orchestrations.errors import InstanceNotFoundError
 from orchestrations.web.payloads import visible
 from orchestrations.web.presenters import instance_url
 from orchestrations.web.statuses import badge
-
 
 # first part of an error's code → the fields beside which it is shown, if a form has one of them
 FIELDS = {
@@ -65,7 +64,10 @@ def present(hub: str, instance: InstanceDetail, actor: Actor) -> ActionsView:
     """Return the actions as of the instance's present state."""
     slug = badge(instance.status.value).slug
     awaited = [w.name for w in instance.waiting if w.kind == "event" and not is_approval(w.name)]
-    urls = {noun: instance_url(hub, instance.instance_id, f"instance-{noun}") for noun in ("event-create", "suspension", "termination-create", "termination-new", "decision-create")}
+    urls = {
+        noun: instance_url(hub, instance.instance_id, f"instance-{noun}")
+        for noun in ("event-create", "suspension", "termination-create", "termination-new", "decision-create")
+    }
     return ActionsView(
         instance_id=instance.instance_id,
         status=instance.status.value,

@@ -1,4 +1,4 @@
-"""Browser files from npm: an explicit list, served where they were installed. Nothing else of `node_modules` is reachable."""
+"""Browser files from npm: an explicit list, served where npm put them. Nothing else of it is reachable."""
 
 from __future__ import annotations
 
@@ -22,10 +22,51 @@ FILES = (
 PREFIX = "npm"
 ICON_FOLDER = "@tabler/icons/icons/outline"
 ICONS = (
-    *("alarm", "alert-octagon", "alert-triangle", "arrow-back-up", "arrow-bar-right", "arrow-bar-to-right", "arrow-right"),
-    *("ban", "bell", "bolt", "chevron-down", "chevron-left", "chevron-right", "circle-check", "circle-dashed", "circle-dotted"),
-    *("clipboard-check", "copy", "download", "flag", "flag-check", "history", "hourglass", "inbox", "list-details", "loader-2"),
-    *("lock", "logout", "menu-2", "moon", "player-pause", "player-play", "player-stop", "plus", "refresh", "repeat", "search"),
+    *(
+        "alarm",
+        "alert-octagon",
+        "alert-triangle",
+        "arrow-back-up",
+        "arrow-bar-right",
+        "arrow-bar-to-right",
+        "arrow-right",
+    ),
+    *(
+        "ban",
+        "bell",
+        "bolt",
+        "chevron-down",
+        "chevron-left",
+        "chevron-right",
+        "circle-check",
+        "circle-dashed",
+        "circle-dotted",
+    ),
+    *(
+        "clipboard-check",
+        "copy",
+        "download",
+        "flag",
+        "flag-check",
+        "history",
+        "hourglass",
+        "inbox",
+        "list-details",
+        "loader-2",
+    ),
+    *(
+        "lock",
+        "logout",
+        "menu-2",
+        "moon",
+        "player-pause",
+        "player-play",
+        "player-stop",
+        "plus",
+        "refresh",
+        "repeat",
+        "search",
+    ),
     *("send", "sitemap", "stack-2", "sun", "user", "user-question", "versions", "x", "check", "arrow-up", "filter-off"),
 )
 INNER = re.compile(r"<svg[^>]*>(.*)</svg>", re.DOTALL)

@@ -23,7 +23,9 @@ class JsonField(forms.CharField):
     """JSON text; empty means no value. The cleaned value is canonical text, or None."""
 
     def __init__(self, **kwargs: Any) -> None:
-        widget = forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off", "class": "form-control code"})
+        widget = forms.Textarea(
+            attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off", "class": "form-control code"}
+        )
         super().__init__(required=False, strip=False, widget=widget, **kwargs)
 
     def clean(self, value: Any) -> Any:
@@ -70,7 +72,11 @@ class SeenForm(forms.Form):
 class EventForm(SeenForm):
     """Raise an event."""
 
-    event_name = forms.CharField(label="Event name", max_length=256, widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}))
+    event_name = forms.CharField(
+        label="Event name",
+        max_length=256,
+        widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}),
+    )
     event_data = JsonField(label="Payload", help_text="JSON, or empty for none")
     event_id = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput)
 
@@ -78,7 +84,9 @@ class EventForm(SeenForm):
 class ReasonForm(SeenForm):
     """Suspend or resume; the reason is welcome."""
 
-    reason = forms.CharField(required=False, max_length=REASON_LIMIT, widget=forms.TextInput(attrs={"class": "form-control"}))
+    reason = forms.CharField(
+        required=False, max_length=REASON_LIMIT, widget=forms.TextInput(attrs={"class": "form-control"})
+    )
 
 
 class TerminationForm(SeenForm):
@@ -108,8 +116,18 @@ class DecisionForm(forms.Form):
 class StartForm(forms.Form):
     """Start an orchestration. `token` is the id where none is given, so that a double click starts one."""
 
-    name = forms.CharField(label="Orchestrator", max_length=256, widget=forms.TextInput(attrs={"class": "form-control", "list": "orchestrators", "autocomplete": "off"}))
-    instance_id = forms.CharField(label="Instance id", required=False, max_length=256, help_text="Empty for a random one", widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}))
+    name = forms.CharField(
+        label="Orchestrator",
+        max_length=256,
+        widget=forms.TextInput(attrs={"class": "form-control", "list": "orchestrators", "autocomplete": "off"}),
+    )
+    instance_id = forms.CharField(
+        label="Instance id",
+        required=False,
+        max_length=256,
+        help_text="Empty for a random one",
+        widget=forms.TextInput(attrs={"class": "form-control", "autocomplete": "off"}),
+    )
     client_input = JsonField(label="Input", help_text="JSON, or empty for none")
     token = forms.RegexField(regex=r"^[0-9a-f]{32}$", widget=forms.HiddenInput)
 
@@ -117,7 +135,9 @@ class StartForm(forms.Form):
         found: str = self.cleaned_data["instance_id"]
         for number, character in enumerate(found, 1):
             if character in ID_FORBIDDEN or ord(character) < 32 or 127 <= ord(character) < 160:
-                raise ValidationError(f"The character {character!r} at place {number} may not be in an id, nor may / \\ # ? or a control character.")
+                raise ValidationError(
+                    f"Character {number}, {character!r}, may not be in an id; nor may / \\ # ? or a control character."
+                )
         if found.startswith("@"):
             raise ValidationError("An id may not start with @: such ids are those of entities.")
         return found

@@ -1,4 +1,4 @@
-"""Every live region: presenter, template, permission and tag. Page, answer to an action and refresh all come through here."""
+"""Every live region: presenter, template, permission and tag. Page, answer and refresh all come through here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class Spec:
     watch: Callable[[Source, Region], frozenset[str]]
 
 
-def render(region: Region, actor: Actor, source: Source | None = None, request: HttpRequest | None = None) -> str | None:
+def render(
+    region: Region, actor: Actor, source: Source | None = None, request: HttpRequest | None = None
+) -> str | None:
     """Return the region's HTML for this actor, or None where he may not look or there is nothing to look at.
 
     `request` only lends its CSRF token to the forms.
@@ -135,7 +137,9 @@ def _history(source: Source, region: Region, actor: Actor) -> Facts | None:
         return None
     starts = histories.chunk_starts(marks.history_length)
     loaded = {starts[-1], int(region.since or starts[-1])}
-    chunks = [history_chunk(source, region.instance_id, start, marks.history_length, load=start in loaded) for start in starts]
+    chunks = [
+        history_chunk(source, region.instance_id, start, marks.history_length, load=start in loaded) for start in starts
+    ]
     return {"chunks": chunks, "total": marks.history_length, "instance_id": region.instance_id}
 
 
@@ -187,7 +191,11 @@ REGIONS = {
     "counts": _spec("counts", _READ, _counts, _counts_tag, lambda s, r: EVERY),
     "newer": _spec("newer", _READ, _newer, lambda s, r, a: s.newer(r.query, r.since), lambda s, r: EVERY),
     "rows": _spec(
-        "rows", _READ, _rows, lambda s, r, a: sorted(s.revisions(r.pin).items()), lambda s, r: frozenset(s.revisions(r.pin))
+        "rows",
+        _READ,
+        _rows,
+        lambda s, r, a: sorted(s.revisions(r.pin).items()),
+        lambda s, r: frozenset(s.revisions(r.pin)),
     ),
     "summary": _spec("summary", _READ, _summary, _revision_tag, _own),
     "actions": _spec("actions", _READ, _actions, _actions_tag, _own),

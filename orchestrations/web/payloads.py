@@ -56,7 +56,7 @@ def pretty(stored: str) -> tuple[str, bool]:
 
 def one_line(stored: str | None, limit: int = LINE_CHARACTERS) -> str:
     """Return a payload in one line, a JSON string without its quotes, cut at `limit` characters."""
-    if stored is None:
+    if stored is None or stored == "null":
         return ""
     text = stored
     if len(stored) < 4 * limit and stored[:1] == '"':

@@ -131,7 +131,8 @@ def chips(path: str, where: ListFilter, counts: StatusCounts) -> tuple[ChipView,
     """Return one chip for each status that occurs in practice, and for each that is being asked for."""
     shown = [*CHIPS, *(status for status in where.statuses if status not in CHIPS)]
     return tuple(
-        ChipView(badge(s.value), link(path, where.toggled(s)), _count(s, counts), is_on=s in where.statuses) for s in shown
+        ChipView(badge(s.value), link(path, where.toggled(s)), _count(s, counts), is_on=s in where.statuses)
+        for s in shown
     )
 
 
@@ -159,7 +160,11 @@ def summary(hub: str, instance: InstanceDetail) -> SummaryView:
 
 def stored(instance: InstanceDetail, name: str) -> str | None:
     """Return the stored text of one of an instance's payloads by its name in addresses."""
-    values = {"input": instance.input_json, "output": instance.output_json, "custom-status": instance.custom_status_json}
+    values = {
+        "input": instance.input_json,
+        "output": instance.output_json,
+        "custom-status": instance.custom_status_json,
+    }
     return values.get(name)
 
 
@@ -171,10 +176,12 @@ def payload(hub: str, instance: InstanceDetail, name: str, *, whole: bool = Fals
 
 def failures(failure: Failure | None) -> tuple[FailureView, ...]:
     """Return a failure and its causes, outermost first."""
-    found = []
+    found: list[FailureView] = []
     while failure is not None and len(found) < 20:
         stack = visible(failure.stack_trace)
-        found.append(FailureView(visible(failure.error_type), visible(failure.message), stack, failure.is_non_retriable))
+        found.append(
+            FailureView(visible(failure.error_type), visible(failure.message), stack, failure.is_non_retriable)
+        )
         failure = failure.inner
     return tuple(found)
 
@@ -183,21 +190,27 @@ def members(found: Mapping[str, Any]) -> tuple[PayloadView, ...]:
     """Return an event's members: those that hold JSON text as JSON, the others as they are."""
     views = []
     for name, value in found.items():
-        text = value if isinstance(value, str) and name in JSON_MEMBERS else json.dumps(value, ensure_ascii=False)
-        view = payloads.present(name.lower(), visible(name), text)
-        if view is not None:
-            views.append(view)
+        is_plain = isinstance(value, str) and name not in JSON_MEMBERS
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        view = None if is_plain else payloads.present(name.lower(), visible(name), text)
+        views.append(view or PayloadView(name.lower(), visible(name), (("", visible(text)),), len(text.encode())))
     return tuple(views)
 
 
 def children(hub: str, rows: Sequence[ChildSummary]) -> tuple[LinkView, ...]:
     """Return an instance's children."""
-    return tuple(LinkView(visible(c.instance_id), instance_url(hub, c.instance_id), visible(c.name), badge(c.status.value)) for c in rows)
+    return tuple(
+        LinkView(visible(c.instance_id), instance_url(hub, c.instance_id), visible(c.name), badge(c.status.value))
+        for c in rows
+    )
 
 
 def audit(rows: Sequence[AuditRow]) -> tuple[dict[str, object], ...]:
     """Return what was done to an instance."""
-    return tuple({"at": r.at, "actor": visible(r.actor), "action": r.action, "reason": visible(r.reason), "result": r.result} for r in rows)
+    return tuple(
+        {"at": r.at, "actor": visible(r.actor), "action": r.action, "reason": visible(r.reason), "result": r.result}
+        for r in rows
+    )
 
 
 def status_slugs() -> Collection[str]:

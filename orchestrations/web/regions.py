@@ -1,4 +1,4 @@
-"""A region's name and what it shows, as a signed text: what the browser sends back, over the socket and as an address."""
+"""A region's name and what it shows, as a signed text: what browsers send back, by socket and as an address."""
 
 from __future__ import annotations
 

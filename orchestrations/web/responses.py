@@ -1,4 +1,4 @@
-"""Answers: pages in their shell, and what htmx gets instead. Whoever has no JavaScript gets the same as a page or a redirect."""
+"""Answers: pages in their shell, and what htmx gets instead. Without JavaScript it is a page or a redirect."""
 
 from __future__ import annotations
 
@@ -52,7 +52,12 @@ def is_htmx(request: HttpRequest) -> bool:
 
 
 def page(
-    request: HttpRequest, template: str, context: Mapping[str, Any], actor: Actor | None = None, hub: str = "", status: int = 200
+    request: HttpRequest,
+    template: str,
+    context: Mapping[str, Any],
+    actor: Actor | None = None,
+    hub: str = "",
+    status: int = 200,
 ) -> HttpResponse:
     """Return a page in its shell."""
     hub = hub or conf.HUB
@@ -102,7 +107,9 @@ def moved(request: HttpRequest, text: str, url: str) -> HttpResponse:
     return response
 
 
-def refused(request: HttpRequest, error: DurableError, context: Mapping[str, Any], actor: Actor, hub: str) -> HttpResponse:
+def refused(
+    request: HttpRequest, error: DurableError, context: Mapping[str, Any], actor: Actor, hub: str
+) -> HttpResponse:
     """Say that nothing was done, and why: as a fragment for the note area, else as a page."""
     status = next(code for kind, code in STATUSES if isinstance(error, kind))
     can_go_on = isinstance(error, StaleRevisionError)

@@ -1,4 +1,4 @@
-"""Why is it waiting: one sentence, as parts. Times are values that the browser turns into ages; nothing here asks a clock. Pure."""
+"""Why is it waiting: one sentence, as parts. Instants are values that browsers turn into ages. Pure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def explain(instance: InstanceSummary) -> tuple[Part, ...]:
 
 def plain(parts: tuple[Part, ...]) -> str:
     """Return the sentence as text, with instants in full: for titles and labels."""
-    return "".join(p.text if p.at is None else f"{'since ' * (p.kind == 'since')}{p.at:%Y-%m-%d %H:%M:%S} UTC" for p in parts)
+    return "".join(
+        p.text if p.at is None else f"{'since ' * (p.kind == 'since')}{p.at:%Y-%m-%d %H:%M:%S} UTC" for p in parts
+    )
 
 
 def _stuck(instance: InstanceSummary) -> tuple[Part, ...]:

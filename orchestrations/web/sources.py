@@ -7,7 +7,15 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from orchestrations.client import pins, queries
-from orchestrations.client.status import AuditRow, ChildSummary, HistoryPage, InstanceDetail, InstancePage, InstanceSummary, StatusCounts
+from orchestrations.client.status import (
+    AuditRow,
+    ChildSummary,
+    HistoryPage,
+    InstanceDetail,
+    InstancePage,
+    InstanceSummary,
+    StatusCounts,
+)
 from orchestrations.web.filters import ListFilter
 
 PAGE_SIZE = 50
@@ -49,7 +57,9 @@ class Source:
     def newer(self, query: str, since: str) -> int:
         at = datetime.fromisoformat(since) if since else None
         criteria = ListFilter.read(query).criteria
-        return self._once(("newer", query, since), lambda: queries.count_newer(self.hub, criteria, at, limit=NEWER_LIMIT))
+        return self._once(
+            ("newer", query, since), lambda: queries.count_newer(self.hub, criteria, at, limit=NEWER_LIMIT)
+        )
 
     def instance(self, instance_id: str) -> InstanceDetail | None:
         return self._once(("instance", instance_id), lambda: queries.find_instance(self.hub, instance_id))

@@ -1,4 +1,4 @@
-"""The one table of statuses as people see them: slug (for CSS), label, icon. `tokens.css` has a colour pair per slug."""
+"""The one table of statuses as people see them: slug (for CSS), label, icon. `tokens.css` has a pair of colours each."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ View = Callable[..., HttpResponse]
 
 
 def reads(permission: Permission = Permission.INSTANCES_READ) -> Callable[[View], View]:
-    """Wrap a view `(request, actor, hub, …)`: sign in first; 404 for a hub that is unknown or not the actor's; else 403."""
+    """Wrap a view `(request, actor, hub, …)`: sign in first; 404 for a hub that is not there or not his; else 403."""
 
     def decorate(view: View) -> View:
         @wraps(view)

@@ -144,7 +144,13 @@ def _form_page(
         return responses.refused(request, actions.gone(instance_id), _back(hub), actor, hub)
     view = actions.present(hub, instance, actor)
     decision = next((d for d in view.decisions if d.id == form.data.get("decision_id")), None)
-    context = {"form": form, "view": view, "decision": decision, "instance_id": instance_id, "part": f"{FOLDER}/{template}"}
+    context = {
+        "form": form,
+        "view": view,
+        "decision": decision,
+        "instance_id": instance_id,
+        "part": f"{FOLDER}/{template}",
+    }
     if status == 422 and responses.is_htmx(request):
         target = decision.dom if decision else template.strip("_").removesuffix(".html").replace("_", "-")
         return responses.invalid(request, f"{FOLDER}/{template}", {**context, "hub": hub}, target)

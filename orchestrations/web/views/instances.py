@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from orchestrations.authoring.registry import ORCHESTRATOR, registry
+from orchestrations.conf import conf
 from orchestrations.control.actors import Actor, actor_from_user
 from orchestrations.control.permissions import Permission, can
-from orchestrations.conf import conf
 from orchestrations.errors import InvalidError
 from orchestrations.web import fragments, histories, presenters, responses
 from orchestrations.web.filters import ListFilter, link
@@ -53,7 +53,10 @@ def _listing(source: Source, actor: Actor, where: ListFilter, after: str) -> dic
     except InvalidError:
         page, after, is_damaged = source.page(where, ""), "", True
     newest = page.rows[0].created_at.isoformat() if page.rows and not after else ""
-    regions = {"counts": Region("counts", hub, query=where.query), "rows": Region("rows", hub, query=where.query, pin=source.pin(page))}
+    regions = {
+        "counts": Region("counts", hub, query=where.query),
+        "rows": Region("rows", hub, query=where.query, pin=source.pin(page)),
+    }
     if not after:
         regions["newer"] = Region("newer", hub, query=where.query, since=newest)
     path = reverse("instance-list", args=[hub])
@@ -86,7 +89,9 @@ def show(request: HttpRequest, actor: Actor, hub: str, instance_id: str) -> Http
     if instance is None:
         raise Http404(f"No instance with ID '{instance_id}' found.")
     loaded = request.GET.get("from", "")
-    parts = {name: Region(name, hub, instance_id, since=_chunk_start(loaded) if name == "history" else "") for name in PARTS}
+    parts = {
+        name: Region(name, hub, instance_id, since=_chunk_start(loaded) if name == "history" else "") for name in PARTS
+    }
     context = {
         "section": "instances",
         "instance_id": instance_id,
@@ -102,7 +107,9 @@ def show_history(request: HttpRequest, actor: Actor, hub: str, instance_id: str)
     """Show a chunk of the history: for htmx the chunk alone, else the instance's page with it."""
     start = _chunk_start(request.GET.get("from", "0")) or "0"
     if not responses.is_htmx(request):
-        return HttpResponseRedirect(f"{reverse('instance-detail', args=[hub, instance_id])}?from={start}#history-{start}")
+        return HttpResponseRedirect(
+            f"{reverse('instance-detail', args=[hub, instance_id])}?from={start}#history-{start}"
+        )
     source = Source(hub)
     marks = source.marks(instance_id)
     if marks is None:
@@ -142,7 +149,11 @@ def show_payload(request: HttpRequest, actor: Actor, hub: str, instance_id: str,
         response = HttpResponse(text, content_type="application/json")
         response["Content-Disposition"] = f'attachment; filename="{name}.json"'
         return responses.private(response)
-    context = {"payload": presenters.payload(hub, instance, name, whole=True), "instance_id": instance_id, "whole": True}
+    context = {
+        "payload": presenters.payload(hub, instance, name, whole=True),
+        "instance_id": instance_id,
+        "whole": True,
+    }
     if responses.is_htmx(request):
         return responses.fragment(render_to_string("orchestrations/instances/_payload.html", context))
     return responses.page(request, "orchestrations/instances/payload.html", context, actor, hub)

@@ -24,7 +24,7 @@ BRAKED = "Too many wrong passwords. Wait 15 minutes, or use a sign-in link."
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def with_password(request: HttpRequest) -> HttpResponse:
-    """Show the form, or take a name and a password; five wrong ones stop the name's next ones for a quarter of an hour."""
+    """Show the form, or take a name and a password; five wrong ones end the trying for a quarter of an hour."""
     if request.method != "POST":
         return _show(request, AuthenticationForm(request), 200)
     username, address = request.POST.get("username", ""), str(request.META.get("REMOTE_ADDR", ""))
