@@ -38,6 +38,11 @@ class WorkerState:
         self.pace = Pace(conf.CLAIM_SECONDS, conf.RESULT_GROUP_SIZE * 2)
         self.runner = ActivityRunner(self.pace, watch)
 
+    def close(self) -> None:
+        """Close the bodies and the event loop of `async def` activities."""
+        self.bodies.clear()
+        self.runner.close()
+
 
 class Burst:
     """One job's work on one queue."""

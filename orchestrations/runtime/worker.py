@@ -83,7 +83,7 @@ def run_worker(worker_id: str, supervisor: str, queue: str, watch_file: Path) ->
     )
     telemetry.report(telemetry.WORKER_STARTED, worker=worker_id, queue=queue, pid=os.getpid())
     worker.work(logging_level="WARNING", with_scheduler=False)
-    HintWorker.state.bodies.clear()
+    HintWorker.state.close()
     return SPOILT_EXIT if HintWorker.state.runner.is_spoilt else 0
 
 

@@ -1,0 +1,111 @@
+"""Drive bursts in the test's own process, without a queue: real store, real engine, no Redis."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import tests.functions  # noqa: F401
+from orchestrations.authoring.registry import registry
+from orchestrations.client import queries
+from orchestrations.client.client import DurableClient
+from orchestrations.client.status import OrchestrationStatus
+from orchestrations.conf import default_queue
+from orchestrations.engine.state import Status
+from orchestrations.runtime.bursts import Burst, WorkerState
+from orchestrations.store import clock
+
+
+def new_worker() -> WorkerState:
+    """Return a worker with an id of its own."""
+    return WorkerState(uuid.uuid4().hex, registry.fingerprint())
+
+
+FAR = timedelta(seconds=5)
+"""What is announced for later than this is not waited for."""
+
+
+class Hints:
+    """Stands for the queue: what the store announced after its commits. Nothing else starts a burst: no sweeper."""
+
+    def __init__(self) -> None:
+        self._instants: list[datetime] = []
+        self._lock = threading.Lock()
+
+    def on_work_available(self, sender: Any, *, queue: str, at: datetime | None = None, **_: Any) -> None:
+        with self._lock:
+            self._instants.append(at or clock.now())
+
+    def clear(self) -> None:
+        with self._lock:
+            self._instants.clear()
+
+    def take(self) -> datetime | None:
+        """Return the instant of the earliest hint, coalescing those that are due already."""
+        with self._lock:
+            now = clock.now()
+            self._instants = sorted(at for at in self._instants if at < now + FAR)
+            if not self._instants:
+                return None
+            first = self._instants.pop(0)
+            if first <= now:
+                self._instants = [at for at in self._instants if at > now]
+            return first
+
+
+HINTS = Hints()
+
+
+def drain(worker: WorkerState | None = None, *, seconds: float = 20.0, until: Callable[[], bool] | None = None) -> None:
+    """Run a burst for each hint until there is none left, or until `until` holds."""
+    own = None if worker else new_worker()
+    try:
+        _drain(worker or own or new_worker(), seconds, until)
+    finally:
+        if own is not None:
+            own.close()
+
+
+def burst_once() -> None:
+    """Run one burst of a new worker, hint or no hint."""
+    worker = new_worker()
+    Burst(worker, default_queue()).run()
+    worker.close()
+
+
+def _drain(worker: WorkerState, seconds: float, until: Callable[[], bool] | None) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if until is not None and until():
+            return
+        at = HINTS.take()
+        if at is not None:
+            time.sleep(max(0.0, (at - clock.now()).total_seconds()))
+            Burst(worker, default_queue()).run()
+        elif until is None:
+            return
+        else:
+            time.sleep(0.01)
+    raise AssertionError(f"There is still work after {seconds} s.")
+
+
+def run(name: str, client_input: Any = None, **options: Any) -> OrchestrationStatus:
+    """Start an instance, drain, and return its status."""
+    client = DurableClient()
+    instance_id = client.start_new(name, client_input=client_input, **options)
+    drain()
+    return client.get_status(instance_id, show_input=True)
+
+
+def status_of(instance_id: str) -> Status | None:
+    """Return the instance's status."""
+    return queries.read_status(DurableClient().hub, instance_id)
+
+
+def kinds_of(instance_id: str) -> list[str]:
+    """Return the kinds of the instance's history."""
+    return [row.kind for row in queries.list_history(DurableClient().hub, instance_id).rows]

@@ -1,0 +1,191 @@
+"""Functions that the tests of store, runtime and client run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from orchestrations import OrchestrationContext, RetryOptions, activity, orchestrator
+
+Body = Generator[Any, Any, Any]
+
+
+@activity
+def echo(value: Any) -> Any:
+    return value
+
+
+@activity
+def fail(message: str) -> None:
+    raise ValueError(message)
+
+
+@activity
+def fail_until(spec: dict[str, Any]) -> str:
+    """Fail until a file has been appended to so many times."""
+    path = Path(spec["path"])
+    with path.open("a") as file:
+        file.write("x")
+    if path.stat().st_size < spec["times"]:
+        raise ConnectionError("not yet")
+    return "at last"
+
+
+@activity
+def leave_a_trace(spec: dict[str, Any]) -> int:
+    """Append the line to a file, and return the process that did it: a side effect that can be counted."""
+    descriptor = os.open(spec["path"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(descriptor, f"{spec['line']}\n".encode())
+    os.close(descriptor)
+    if spec.get("seconds"):
+        time.sleep(spec["seconds"])
+    return os.getpid()
+
+
+@activity
+def return_a_set(_: Any) -> Any:
+    return {1, 2}
+
+
+@activity
+def exit_the_process(_: Any) -> None:
+    raise SystemExit(1)
+
+
+@activity(timeout=0.6)
+def outlast_the_deadline(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@activity
+async def echo_async(value: Any) -> Any:
+    return value
+
+
+@orchestrator
+def sequence(context: OrchestrationContext, count: int) -> Body:
+    total = 0
+    for number in range(count):
+        total += yield context.call_activity("echo", number)
+    return total
+
+
+@orchestrator
+async def fan_out(context: OrchestrationContext, width: int) -> Any:
+    return sum(await context.task_all([context.call_activity("echo", number) for number in range(width)]))
+
+
+@orchestrator
+def trace_all(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
+    """Leave so many traces, one after the other, then as many at once."""
+    for number in range(spec["count"]):
+        line = f"{context.instance_id} s{number}"
+        yield context.call_activity("leave_a_trace", {"path": spec["path"], "line": line})
+    tasks = []
+    for number in range(spec["count"]):
+        line = f"{context.instance_id} p{number}"
+        tasks.append(context.call_activity("leave_a_trace", {"path": spec["path"], "line": line}))
+    yield context.task_all(tasks)
+    return spec["count"] * 2
+
+
+@orchestrator
+def timer(context: OrchestrationContext, seconds: float) -> Body:
+    started = context.current_utc_datetime
+    yield context.create_timer(timedelta(seconds=seconds))
+    return (context.current_utc_datetime - started).total_seconds()
+
+
+@orchestrator
+def wait_for(context: OrchestrationContext, names: list[str]) -> Body:
+    found = []
+    for name in names:
+        found.append((yield context.wait_for_external_event(name)))
+    return found
+
+
+@orchestrator
+def wait_or_default(context: OrchestrationContext, seconds: float) -> Body:
+    return (yield context.wait_for_external_event("Go", timedelta(seconds=seconds), "nobody"))
+
+
+@orchestrator
+async def parent(context: OrchestrationContext, names: list[str]) -> Any:
+    tasks = [context.call_sub_orchestrator("wait_for", [name]) for name in names]
+    return await context.task_all(tasks)
+
+
+@orchestrator
+async def nested(context: OrchestrationContext, depth: int) -> Any:
+    return 0 if depth == 0 else 1 + await context.call_sub_orchestrator("nested", depth - 1)
+
+
+@orchestrator
+def retry(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
+    options = RetryOptions(0.01, spec["attempts"])
+    return (yield context.call_activity("fail_until", spec, retry=options))
+
+
+@orchestrator
+def catch(context: OrchestrationContext) -> Body:
+    try:
+        yield context.call_activity("fail", "card declined")
+    except ValueError as error:
+        return str(error)
+    return "nothing"
+
+
+@orchestrator
+def let_it_fail(context: OrchestrationContext) -> Body:
+    yield context.call_activity("fail", "card declined")
+
+
+@orchestrator
+def count_to(context: OrchestrationContext, state: dict[str, int]) -> Body:
+    """An eternal orchestration that ends: it continues as new until it has counted far enough."""
+    yield context.call_activity("echo", 1)
+    if state["now"] < state["end"]:
+        context.continue_as_new({"now": state["now"] + 1, "end": state["end"]})
+        return None
+    return state["now"]
+
+
+@orchestrator
+def collect(context: OrchestrationContext, state: dict[str, Any]) -> Body:
+    """Collect events over executions: none may be lost between two of them."""
+    found = state["found"]
+    found.append((yield context.wait_for_external_event("Item")))
+    if len(found) < state["count"]:
+        context.continue_as_new({"found": found, "count": state["count"]})
+        return None
+    return found
+
+
+@orchestrator
+def send(context: OrchestrationContext, target: str) -> Body:
+    context.send_event(target, "Go", {"from": context.instance_id})
+    yield context.call_activity("echo", 1)
+
+
+@orchestrator
+def call(context: OrchestrationContext, name: str) -> Body:
+    return (yield context.call_activity(name, 1))
+
+
+@orchestrator
+def start_as(context: OrchestrationContext, child_id: str) -> Body:
+    return (yield context.call_sub_orchestrator("sequence", 1, child_id))
+
+
+@orchestrator
+def slow(context: OrchestrationContext, seconds: float) -> Body:
+    return (yield context.call_activity("outlast_the_deadline", seconds))
+
+
+@orchestrator
+def plain(context: OrchestrationContext) -> str:
+    return "done"
