@@ -76,8 +76,12 @@ def _run() -> int:
         watch.run()
     except StopAsked:
         pass
+    except Exception:
+        if not watch.stop_asked:  # else the request to stop came through as something else's error
+            raise
     finally:
-        say("stopping …")
+        if watch.children:
+            say("stopping …")
         watch.stop()
         signal.set_wakeup_fd(-1)
         watch.close()

@@ -17,8 +17,8 @@ from durableweb.launcher.children import Child
 Say = Callable[[str], None]
 
 
-class StopAsked(Exception):
-    """Somebody asked to stop while things were still being prepared."""
+class StopAsked(BaseException):
+    """Somebody asked to stop while things were still being prepared; like KeyboardInterrupt, no handler is for it."""
 
 
 class Watch:
@@ -50,6 +50,7 @@ class Watch:
         self.impatient = self.stop_asked and number == signal.SIGINT
         self.stop_asked = True
         if self.is_preparing:
+            self.is_preparing = False
             raise StopAsked
 
     def add(self, child: Child) -> Child:

@@ -140,11 +140,12 @@ def test_nothing_outlives_a_copy_that_is_killed(tmp_path: Path) -> None:
         wait_for(lambda: not any(is_alive(pid) for pid in pids))
 
 
-def test_a_stop_while_it_is_being_prepared_is_clean(tmp_path: Path) -> None:
+@pytest.mark.parametrize("after_seconds", [0.0, 0.1, 0.3, 0.6, 1.0])
+def test_a_stop_while_it_is_being_prepared_is_clean(tmp_path: Path, after_seconds: float) -> None:
     with run_copy(tmp_path / "home") as copy:
         wait_for(lambda: "starting the queue" in copy.said())
-        time.sleep(0.2)
-        assert copy.stop() == 0
+        time.sleep(after_seconds)
+        assert copy.stop() == 0, copy.said()
 
 
 def test_given_stores_are_used_instead(tmp_path: Path, redis_server: servers.RedisServer) -> None:
