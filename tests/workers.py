@@ -1,0 +1,69 @@
+"""Real worker processes on the test database: a supervisor and its children, as `manage.py durable_worker` runs them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrations.store.models import Worker
+from tests import servers
+
+START_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Workers:
+    """A running supervisor; `log` is what it and its workers wrote."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def pids(self) -> list[int]:
+        """Return the worker processes' ids, oldest first, as they have registered themselves."""
+        return list(Worker.objects.order_by("started_at").values_list("pid", flat=True))
+
+    def kill_one(self) -> bool:
+        """SIGKILL the oldest worker process that lives; False if there is none at this moment."""
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                return True
+        return False
+
+
+@contextlib.contextmanager
+def run_workers(count: int = 2, **changes: str) -> Iterator[Workers]:
+    """Run a supervisor with `count` workers until the block ends; then it must end by itself, with exit code 0."""
+    log = servers.home().path / f"workers-{time.monotonic_ns()}.log"
+    values = servers.child_environment(DJANGO_SETTINGS_MODULE="tests.worker_settings", **changes)
+    with log.open("wb") as output:
+        command = [sys.executable, "manage.py", "durable_worker", "--workers", str(count)]
+        process = servers.spawn(command, env=values, cwd=servers.PROJECT, stdout=output, stderr=subprocess.STDOUT)
+    workers = Workers(process, log)
+    try:
+        wait_until(lambda: len(workers.pids()) >= count, START_SECONDS, lambda: log.read_text(errors="replace"))
+        yield workers
+    finally:
+        process.terminate()
+        try:
+            code = process.wait(20)
+        except subprocess.TimeoutExpired:
+            servers.kill_session(process)
+            code = -1
+    assert code == 0, f"The supervisor ended with {code}:\n{log.read_text(errors='replace')[-4000:]}"
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, explain: Callable[[], str] = lambda: "") -> None:
+    """Wait until the condition holds; fail with an explanation if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"It did not come to that within {seconds:g} s. {explain()[-4000:]}")
+        time.sleep(0.05)
