@@ -54,7 +54,7 @@ def is_braked(hub: str, username: str, address: str) -> bool:
     since = clock.now() - FAILURE_WINDOW
     rows = AuditEntry.objects.filter(hub__name=hub, instance_id="", action=ACTION, result=audit.DENIED)
     details = rows.filter(actor=username[:256], at__gte=since).values_list("detail", flat=True)
-    failures = sum(json.loads(detail).get("address") == address for detail in details)
+    failures: int = sum(json.loads(detail).get("address") == address for detail in details)
     return failures >= FAILURES
 
 

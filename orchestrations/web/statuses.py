@@ -1,4 +1,4 @@
-"""The one table of statuses as people see them: slug (for CSS), label, icon. `tokens.css` has a pair of colours each."""
+"""The one table of statuses as people see them: slug (for CSS), label, icon. `tokens.css` has colours for each."""
 
 from __future__ import annotations
 
