@@ -1,7 +1,7 @@
 """A real PostgreSQL for the tests: the system's, or else the one in a wheel.
 
-It keeps its default flush settings, since promises about commits are tested on it. As it refuses to run as root, it then
-runs as another user.
+It keeps its default flush settings, since promises about commits are tested on it. As it refuses to run as root, it
+then runs as another user.
 """
 
 from __future__ import annotations
