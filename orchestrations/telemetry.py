@@ -8,6 +8,7 @@ from typing import Any
 logger = logging.getLogger("orchestrations")
 
 TURN_DROPPED = "turn.dropped"
+RESULT_REFUSED = "result.refused"
 BATCH_SPLIT = "batch.split"
 BODY_REPLAYED = "body.replayed"
 INSTANCE_PARKED = "instance.parked"

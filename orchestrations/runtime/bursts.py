@@ -230,7 +230,10 @@ class Burst:
     def _settle_elsewhere(self) -> None:
         if self._elsewhere:
             results, self._elsewhere = self._elsewhere, []
-            activities.settle(results, self._worker.owner)
+            counted = activities.settle(results, self._worker.owner)
+            if counted < len(results):
+                refused = len(results) - counted
+                telemetry.report(telemetry.RESULT_REFUSED, level=logging.WARNING, results=refused)
 
     # --- giving back
 

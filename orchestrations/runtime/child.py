@@ -15,7 +15,7 @@ from orchestrations import telemetry
 from orchestrations.runtime.watch import NOTHING, TURN, Watch
 
 FIRST_PAUSE, LAST_PAUSE = 0.1, 5.0
-GOOD_SECONDS = 10.0
+GOOD_SECONDS = 1.0
 GRACE_SECONDS = 5.0
 
 
