@@ -66,7 +66,7 @@ def waiting_for(*names: str, sequence: int = 2) -> str:
 
 
 def make_history(row: Instance, number: int, **members: Any) -> None:
-    """Give the row a history of so many scheduled activities."""
+    """Append so many scheduled activities to the row's history."""
     body = {"EventType": "TaskScheduled", "Timestamp": "2026-03-01T08:00:00.1000000Z", "Name": "Charge", **members}
     events = [
         HistoryEvent(
@@ -76,9 +76,9 @@ def make_history(row: Instance, number: int, **members: Any) -> None:
             kind=body["EventType"],
             body=json.dumps(body | {"EventId": i}),
         )
-        for i in range(number)
+        for i in range(row.next_sequence, row.next_sequence + number)
     ]
     HistoryEvent.objects.bulk_create(events)
-    row.next_sequence = number
+    row.next_sequence += number
     row.revision += 1
     row.save()

@@ -15,7 +15,7 @@ from orchestrations.web.payloads import visible
 from orchestrations.web.presenters import instance_url
 from orchestrations.web.statuses import badge
 
-# first part of an error's code → the fields beside which it is shown, if a form has one of them
+# an error's code, or its first part → the fields beside which it is shown, if a form has one of them
 FIELDS = {
     "payload": ("client_input", "event_data"),
     "json": ("client_input", "event_data"),
@@ -23,7 +23,7 @@ FIELDS = {
     "name": ("name", "event_name"),
     "event": ("event_name",),
     "instance-id": ("instance_id",),
-    "approval": ("comment",),
+    "approval.comment-required": ("comment",),
 }
 
 

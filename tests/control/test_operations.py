@@ -25,7 +25,7 @@ from orchestrations.errors import (
     WrongStatusError,
 )
 from orchestrations.store.models import AuditEntry, EventReceipt, InboxMessage, Instance
-from tests.bursts import drain
+from tests.bursts import drain, status_of
 from tests.people import HUB, PEOPLE, make_actor, make_row, waiting_for
 
 Verb = Callable[[Operations, str], object]
@@ -193,9 +193,12 @@ def test_rejection_needs_a_comment() -> None:
 
 
 def test_admin_terminates_a_parent_and_its_children_end_too() -> None:
-    parent = make_row()
-    child = make_row(parent=parent, parent_execution=parent.execution, parent_sequence=1, depth=1)
-    Operations(make_actor("admin"), HUB).terminate(parent.instance_id, "enough")
-    assert AuditEntry.objects.get().reason == "enough"
-    assert InboxMessage.objects.filter(instance=parent, kind="ExecutionTerminated").exists()
-    assert child.parent_id == parent.pk
+    parent = DurableClient().start_new("parent", client_input=["a", "b"])
+    drain()
+    children = queries.list_children(HUB, parent)
+    assert len(children) == 2
+    Operations(make_actor("admin"), HUB).terminate(parent, "enough")
+    assert (AuditEntry.objects.get().action, AuditEntry.objects.get().reason) == ("terminate", "enough")
+    drain()
+    assert status_of(parent) == Status.TERMINATED
+    assert {child.status for child in queries.list_children(HUB, parent)} == {Status.TERMINATED}

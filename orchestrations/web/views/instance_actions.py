@@ -159,7 +159,8 @@ def _form_page(
 
 def _belongs_to_form(form: forms.Form, error: DurableError) -> bool:
     """Put what the person can mend beside its field."""
-    field = next((name for name in actions.FIELDS.get(error.code.partition(".")[0], ()) if name in form.fields), None)
+    names = actions.FIELDS.get(error.code) or actions.FIELDS.get(error.code.partition(".")[0], ())
+    field = next((name for name in names if name in form.fields), None)
     if field is None:
         return False
     form.add_error(field, error.message)

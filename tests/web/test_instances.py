@@ -1,0 +1,258 @@
+"""The list and the pages of one instance: what they show, what they cost, what they survive."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from orchestrations.engine.state import Status
+from orchestrations.web.filters import ListFilter
+from tests.people import HUB, make_history, make_row, waiting_for
+from tests.web.conftest import SignedIn
+
+LIST = f"/hubs/{HUB}/instances/"
+STATEMENTS = 20
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e{{ 7 }}"
+
+
+def _ids(html: str) -> list[str]:
+    return re.findall(r'data-copy="([^"]+)"', html)
+
+
+def _text(client: Client, path: str, status: int = 200) -> str:
+    response = client.get(path)
+    assert response.status_code == status
+    return response.content.decode()
+
+
+def test_filter_round_trip() -> None:
+    where = ListFilter((Status.RUNNING, Status.FAILED), name="Ord er&", id="a=b", blocked=True)
+    assert ListFilter.read(where.query) == where
+    assert ListFilter.read(where.toggled(Status.FAILED).query).statuses == (Status.RUNNING,)
+    assert ListFilter.read("status=Nope&name=%00%ED%A0%80x&after=q").unknown == ("Nope",)
+    assert ListFilter.read("").is_empty
+
+
+def test_list_shows_what_the_address_asks_for(signed_in: SignedIn) -> None:
+    make_row(instance_id="a-1", name="Order", status=Status.FAILED)
+    make_row(instance_id="b-2", name="Invoice", waiting=waiting_for("Paid"))
+    client = signed_in("viewer")
+    assert set(_ids(_text(client, LIST))) == {"a-1", "b-2"}
+    assert _ids(_text(client, f"{LIST}?status=Failed")) == ["a-1"]
+    assert _ids(_text(client, f"{LIST}?name=Inv")) == ["b-2"]
+    assert _ids(_text(client, f"{LIST}?id=b-")) == ["b-2"]
+    assert "<strong>Paid</strong>" in _text(client, f"{LIST}?id=b-")
+
+
+def test_pages_by_keyset(signed_in: SignedIn) -> None:
+    rows = [make_row() for _ in range(120)]
+    client, path, seen = signed_in("viewer"), LIST, []
+    for _ in range(3):
+        html = _text(client, path)
+        seen += _ids(html)
+        older = re.search(r'href="([^"]+)" rel="next"|rel="next" href="([^"]+)"', html) or re.search(
+            r'class="btn" rel="next" href="([^"]+)"', html
+        )
+        path = next(g for g in older.groups() if g).replace("&amp;", "&") if older else ""
+    assert not path
+    assert len(seen) == len(set(seen)) == len(rows)
+
+
+@pytest.mark.parametrize(
+    "query", ["after=nonsense", "status=%27;DROP", "name=%3Cb%3E", "id=" + "x" * 5000, "blocked=%00"]
+)
+def test_nonsense_in_the_address_is_no_error(signed_in: SignedIn, query: str) -> None:
+    make_row()
+    assert "<b>" not in _text(signed_in("viewer"), f"{LIST}?{query}")
+
+
+def test_empty_states_name_their_cause(signed_in: SignedIn) -> None:
+    client = signed_in("viewer")
+    assert "Nothing has been started yet" in _text(client, LIST)
+    assert "Clear the filter" in _text(client, f"{LIST}?status=Failed")
+
+
+def test_statements_do_not_grow_with_rows(signed_in: SignedIn) -> None:
+    client = signed_in("viewer")
+    counts = []
+    for number in (1, 49):
+        for _ in range(number):
+            make_row(waiting=waiting_for("A", "B"), parent=make_row())
+        with CaptureQueriesContext(
+            connection,
+        ) as found:
+            _text(client, LIST)
+        counts.append(len(found))
+    assert counts[0] == counts[1] <= STATEMENTS
+
+
+def test_statements_of_an_instance_do_not_grow_with_its_history(signed_in: SignedIn) -> None:
+    client, row = signed_in("admin"), make_row()
+    counts = []
+    for _ in range(2):
+        with CaptureQueriesContext(connection) as found:
+            _text(client, f"{LIST}{row.instance_id}/")
+        counts.append(len(found))
+        make_history(row, 1000)
+    assert counts[0] == counts[1] <= STATEMENTS
+
+
+def test_long_history_comes_in_chunks_and_keeps_their_places(signed_in: SignedIn) -> None:
+    row = make_row()
+    make_history(row, 1050)
+    client = signed_in("viewer")
+    html = _text(client, f"{LIST}{row.instance_id}/")
+    assert html.count('class="spacer"') == 5
+    assert html.count('<tr id="event-') == 50
+    assert 'height="6400"' in html
+    path = f"{LIST}{row.instance_id}/history/?from=399"
+    chunk = client.get(path, headers={"HX-Request": "true"}).content.decode()
+    assert 'id="event-200"' in chunk
+    assert 'id="event-399"' in chunk
+    plain = client.get(path)
+    assert plain.status_code == 302
+    assert 'id="event-399"' in _text(client, plain["Location"])
+
+
+@pytest.mark.parametrize(
+    "instance_id", ["a b", "ä&ö;=+,%", "x'\"<y>", "order@1:2", "~!$()*[]{}|^`", "%2F", "日本", "x" * 256]
+)
+def test_every_legal_id_has_a_page(signed_in: SignedIn, instance_id: str) -> None:
+    make_row(instance_id=instance_id)
+    client = signed_in("operator")
+    match = re.search(r'<td class="c-name"><a href="([^"]+)"', _text(client, LIST))
+    assert match
+    page = _text(client, match[1].replace("&amp;", "&").replace("&#x27;", "'"))
+    assert "suspension/" in page
+
+
+def test_one_event_and_payloads(signed_in: SignedIn) -> None:
+    row = make_row(input=json.dumps({"text": "x" * 40_000}), output="not json", status=Status.COMPLETED)
+    make_history(row, 3, Input='{"n":1}')
+    client, base = signed_in("viewer"), f"{LIST}{row.instance_id}/"
+    assert "Show all" in _text(client, base)
+    assert "x" * 40_000 in _text(client, f"{base}payloads/input/")
+    response = client.get(f"{base}payloads/input/?download")
+    assert response["Content-Disposition"] == 'attachment; filename="input.json"'
+    assert response.content.decode() == row.input
+    assert "Charge" in _text(client, f"{base}history/1/")
+    for path in ("history/3/", "history/99999999999/", "payloads/nonsense/", "payloads/custom-status/"):
+        _text(client, base + path, 404)
+    _text(client, f"{LIST}nothing/", 404)
+    assert "not JSON" in _text(client, base)
+
+
+def test_unknown_kinds_and_statuses_are_shown_plainly(signed_in: SignedIn) -> None:
+    waiting = json.dumps([{"kind": "moon", "name": "full"}])
+    row = make_row(
+        blocked="strange", blocked_detail=json.dumps({"since": "2026-03-01T00:00:00Z", "message": "?", "tries": 2})
+    )
+    make_row(waiting=waiting, custom_status="{broken", status=Status.CONTINUED_AS_NEW)
+    make_history(row, 1, EventType="MoonRose", Timestamp="yesterday")
+    client = signed_in("admin")
+    assert "Stuck" in _text(client, LIST)
+    html = _text(client, f"{LIST}{row.instance_id}/")
+    assert "MoonRose" in html
+    assert "yesterday" in html
+
+
+def test_hostile_text_stays_text(signed_in: SignedIn) -> None:
+    failure = {"ErrorType": HOSTILE, "ErrorMessage": HOSTILE, "StackTrace": HOSTILE}
+    row = make_row(
+        instance_id="'\"><script>x<!--",
+        name=HOSTILE,
+        version=HOSTILE,
+        status=Status.FAILED,
+        tags=json.dumps({HOSTILE: HOSTILE, "durabletask.displayName": HOSTILE}),
+        input=json.dumps(HOSTILE),
+        output=HOSTILE,
+        failure=json.dumps(failure),
+        custom_status=json.dumps(HOSTILE),
+        status_reason=HOSTILE,
+        waiting=waiting_for(HOSTILE),
+    )
+    make_history(row, 2, Name=HOSTILE, Result=HOSTILE, EventType=HOSTILE[:39])
+    make_row(
+        parent=row,
+        name=HOSTILE,
+        waiting=waiting_for(HOSTILE),
+        blocked="x",
+        blocked_detail=json.dumps({"since": "2026-03-01T00:00:00Z", "message": HOSTILE, "tries": 1}),
+    )
+    client = signed_in("boss", "admin", "approver")
+    base = re.search(r'href="([^"]+)">&lt;script', _text(client, LIST + "?status=Failed"))
+    assert base
+    address = base[1].replace("&amp;", "&").replace("&#x27;", "'")
+    for path in (
+        LIST,
+        f"{LIST}?name=%3Cscript&id=%22%3E",
+        address,
+        f"{address}history/1/",
+        f"{address}payloads/output/",
+    ):
+        html = _text(client, path)
+        assert "<script>alert" not in html
+        assert "<script>x" not in html
+        assert "<img src=x" not in html
+        assert "\u202e" not in re.sub(r'data-copy="[^"]*"|value="[^"]*"', "", html)
+
+
+# --- the rules for all pages --------------------------------------------------------------------------------------
+def test_nothing_inline_and_nothing_from_elsewhere(signed_in: SignedIn) -> None:
+    row = make_row(waiting=waiting_for("Approval", "Paid"), input="{}", parent=make_row())
+    make_history(row, 450)
+    client = signed_in("boss", "admin", "approver")
+    pages = [
+        LIST,
+        f"{LIST}{row.instance_id}/",
+        f"{LIST}{row.instance_id}/terminations/new/",
+        f"{LIST}{row.instance_id}/history/1/",
+    ]
+    for html in [*(_text(client, path) for path in pages), _text(Client(), "/sign-in/")]:
+        assert not re.search(r"\sstyle\s*=", html)
+        assert not re.search(r"\son\w+\s*=|hx-on|javascript:", html)
+        assert not re.search(r"<style|<script(?![^>]*\ssrc=)", html)
+        assert not re.search(r'(?:src|href)="(?:https?:)?//', html)
+        assert len(re.findall(r'\sid="([^"]+)"', html)) == len(set(re.findall(r'\sid="([^"]+)"', html)))
+
+
+def test_policy_is_strict_and_pages_stay_out_of_caches(signed_in: SignedIn) -> None:
+    response = signed_in("viewer").get(LIST)
+    assert "unsafe" not in response["Content-Security-Policy"]
+    assert response["Cache-Control"] == "no-store"
+    assert "HX-Request" in response["Vary"]
+
+
+def test_strangers_see_nothing_and_nobody_is_sent_to_sign_in(signed_in: SignedIn) -> None:
+    row = make_row()
+    for path in (LIST, f"{LIST}{row.instance_id}/"):
+        response = Client().get(path)
+        assert (response.status_code, response["Location"].split("?")[0]) == (302, "/sign-in/")
+        assert signed_in("stranger").get(path).status_code == 404
+    assert signed_in("viewer").get("/hubs/other/instances/").status_code == 404
+
+
+def test_viewer_sees_the_buttons_disabled_with_the_reason(signed_in: SignedIn) -> None:
+    row = make_row(waiting=waiting_for("Approval"))
+    html = _text(signed_in("viewer"), f"{LIST}{row.instance_id}/")
+    assert "Needs the role operator or admin." in html
+    assert "Needs the role approver." in html
+    assert 'data-live="audit"' not in html
+
+
+def test_style_sheet_knows_every_status() -> None:
+    from pathlib import Path
+
+    from django.conf import settings
+
+    from orchestrations.web.presenters import status_slugs
+
+    css = (Path(settings.BASE_DIR) / "static/css/tokens.css").read_text()
+    for slug in status_slugs():
+        assert css.count(f"--status-{slug}:") == 2
+        assert f".status-{slug}" in css
