@@ -17,9 +17,9 @@ from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import OriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
-from orchestrations.live.routing import websocket_urlpatterns  # noqa: E402
 
 from durableweb.limits import BodyLimit  # noqa: E402
+from orchestrations.live.routing import websocket_urlpatterns  # noqa: E402
 
 websocket_application = OriginValidator(
     AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),

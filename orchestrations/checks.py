@@ -40,7 +40,7 @@ def check_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_channel_layer(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """W001: an in-memory channel layer never leaves its process, so pages learn of workers' changes only by the beat."""
+    """W001: an in-memory channel layer never leaves its process: pages learn of workers only by the beat."""
 
     if "InMemory" not in channel_backend():
         return []

@@ -41,7 +41,7 @@ _SCHEDULED = (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated, Even
 
 
 def check_history(events: Sequence[HistoryEvent], body: BodyFactory | None = None) -> list[str]:
-    """Return what is wrong with the history of one execution; with its body also whether it replays (I2, I3, I4, I11)."""
+    """Return what is wrong with the history of one execution; with its body also whether it replays."""
     found = [*_check_frames(events), *_check_outcomes(events), *_check_end(events)]
     if body is not None and not found:
         found += _check_replay(events, body)

@@ -1,4 +1,4 @@
-"""Real worker processes on the test database: a supervisor and its children, as `manage.py durable_worker` runs them."""
+"""Real worker processes on the test database: a supervisor and its children, run by `manage.py durable_worker`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DurableClient: start and steer instances from trusted code, under Azure's names. No user and no permission is asked."""
+"""DurableClient: start and steer instances from trusted code, under Azure's names; nobody's permission is asked."""
 
 from __future__ import annotations
 

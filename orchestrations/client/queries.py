@@ -87,7 +87,7 @@ def list_instances(hub: str, where: InstanceFilter, *, token: str = "", size: in
 
 
 def count_newer(hub: str, where: InstanceFilter, created_at: datetime | None, *, limit: int = PAGE_SIZE) -> int:
-    """Return how many instances that `where` admits were created after an instant (None: at any time), cut at `limit`."""
+    """Return how many instances that `where` admits were created after an instant (None: ever), cut at `limit`."""
     rows = _filtered(hub, where)
     if created_at is not None:
         rows = rows.filter(created_at__gt=created_at)

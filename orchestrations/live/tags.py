@@ -96,3 +96,8 @@ def _shared_tag(region: Region, actor: Actor, source: Source) -> str | None:
         _shared.clear()
     _shared[key] = now, tag
     return tag
+
+
+def forget() -> None:
+    """Forget the shared tags."""
+    _shared.clear()

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from orchestrations.errors import (
     DurableError,
@@ -32,24 +32,31 @@ _CODES: list[tuple[type[Exception], int]] = [
 ]
 
 
+class Stream(Protocol):
+    """What can be written to: a file, or a command's wrapper of one."""
+
+    def write(self, text: str, /) -> Any:
+        """Write the text."""
+
+
 def exit_code_of(error: DurableError) -> int:
     """Return the exit code for an error."""
     return next(code for kind, code in _CODES if isinstance(error, kind))
 
 
-def print_error(stream: TextIO, message: str, hint: str = "") -> None:
+def print_error(stream: Stream, message: str, hint: str = "") -> None:
     """Print an error, and what to do."""
     stream.write(f"error: {clean(message)}\n")
     if hint:
         stream.write(f"hint: {clean(hint)}\n")
 
 
-def print_json(stream: TextIO, value: Any) -> None:
+def print_json(stream: Stream, value: Any) -> None:
     """Print one JSON value for scripts."""
     stream.write(json.dumps(value, ensure_ascii=False, default=_default, indent=2) + "\n")
 
 
-def print_table(stream: TextIO, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def print_table(stream: Stream, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print rows under titles, columns aligned; the last one is cut to the terminal's width."""
     texts = [[clean(_cell(value)) for value in row] for row in rows]
     widths = [max(len(row[i]) for row in [list(titles), *texts]) for i in range(len(titles))]

@@ -29,7 +29,7 @@ LOST = "WorkerLost"
 
 
 class ActivityRunner:
-    """Calls activities one after the other. `is_spoilt`: a call ended in a way after which the process must not go on."""
+    """Calls activities, one at a time. `is_spoilt`: a call ended in a way after which the process must not go on."""
 
     def __init__(self, pace: Pace, watch: Watch | None = None) -> None:
         self._pace, self._watch = pace, watch

@@ -30,7 +30,7 @@ DEFER_SECONDS = 10.0
 
 
 class WorkerState:
-    """What a worker process keeps between bursts: its id, its cache, its pace. Nothing of it is needed for correctness."""
+    """What a worker process keeps between bursts: id, cache, pace. Nothing of it is needed for correctness."""
 
     def __init__(self, owner: str, fingerprint: str = "", watch: Watch | None = None) -> None:
         self.owner, self.fingerprint, self.watch = owner, fingerprint, watch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import django_rq
 from redis import Redis
@@ -21,7 +22,7 @@ FAILURE_SECONDS = 3600
 class HintJob(Job):
     """A hint. Its callable is never looked up by name: our worker runs one function whatever Redis says (SEC-20)."""
 
-    def restore(self, raw_data: dict[bytes, bytes]) -> None:  # type: ignore[override]
+    def restore(self, raw_data: dict[bytes, bytes]) -> None:
         """Read the hash, unless it is larger than a hint can be; checked before anything is decompressed."""
         if sum(len(value) for value in raw_data.values()) > BODY_LIMIT:
             raise ValueError(f"The job hash is larger than {BODY_LIMIT} bytes, so it is no hint.")
@@ -32,6 +33,11 @@ def connection() -> Redis:
     """Return this process's connection to Redis, as django-rq configures it."""
     found: Redis = django_rq.get_connection(default_queue())
     return found
+
+
+def subscription() -> Any:
+    """Return a subscription to nothing yet, whose messages are news alone."""
+    return connection().pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
 
 
 @cache

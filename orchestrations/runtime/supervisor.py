@@ -66,7 +66,7 @@ class Supervisor:
         self._sweeper.listen(self._rest())
 
     def _rest(self) -> float:
-        """Return how long nothing has to be done: to the next due instant or sweep, a tenth of a second at least often."""
+        """Return how long nothing has to be done: to the next due instant or sweep, a quarter of a second at most."""
         until_sweep = self._swept_at + conf.SWEEP_SECONDS - time.monotonic()
         until_due = self._sweeper.seconds_to_next()
         return max(0.0, min(until_sweep, until_due if until_due is not None else until_sweep, 0.25))

@@ -24,7 +24,7 @@ class Sweeper:
 
     def __init__(self) -> None:
         self._planned: dict[str, datetime] = {}
-        self._subscription = queues.connection().pubsub(ignore_subscribe_messages=True)
+        self._subscription = queues.subscription()
         self._is_listening = False
 
     def sweep(self) -> dict[str, int]:

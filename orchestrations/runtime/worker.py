@@ -60,13 +60,13 @@ class HintWorker(SimpleWorker):
 
     def run_maintenance_tasks(self) -> None:
         """RQ's registries are not used, so there is nothing to clean."""
-        self.last_cleaned_at = now()
+        self.last_cleaned_at = now()  # type: ignore[assignment]
 
     def request_stop(self, signum: int, frame: Any) -> None:
         """End after the present turn; a second signal ends at once, which is as safe."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        super().request_stop(signum, frame)
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]
 
 
 def run_worker(worker_id: str, supervisor: str, queue: str, watch_file: Path) -> int:

@@ -84,7 +84,7 @@ def insert(news: Sequence[NewActivity], now: datetime) -> list[ClaimedActivity]:
 
 
 def remove(results: Sequence[Result], owner: str) -> set[int]:
-    """Remove the rows of results that are still ours; return their keys. A missing one was settled or taken by others."""
+    """Remove the rows of results that are still ours; return their keys. Others were settled or taken elsewhere."""
     pairs = [(r.activity.id, r.activity.epoch) for r in results]
     condition, values = sql.among_pairs("id, lease_epoch", pairs, ("int", "int"))
     rows = sql.fetch(f"DELETE FROM {ACTIVITY} WHERE {condition} AND lease_owner = %s RETURNING id", [*values, owner])

@@ -173,5 +173,5 @@ def _claim_activities(queue: str, owner: str, most: int, now: datetime, until: d
             (SELECT i.instance_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id)
     """
     rows = sql.fetch(statement, [queue, now, now, queue, now, most, owner, until])
-    found = [ClaimedActivity(*row[:10], hub=hub_of(row[10]), instance_id=row[11]) for row in rows]
+    found = [ClaimedActivity(*row[:10], *(hub_of(row[10]), row[11])) for row in rows]
     return sorted(found, key=lambda activity: activity.id)

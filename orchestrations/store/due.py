@@ -11,7 +11,7 @@ COUNT_LIMIT = 1000
 
 
 def count_due(now: datetime) -> dict[str, int]:
-    """Return queue → number of work items that are due and nobody's (leases that have run out included), cut at 1000."""
+    """Return queue → number of work items that are due and nobody's (lapsed leases included), cut at 1000."""
     counts: dict[str, int] = {}
     for table in (INSTANCE, ACTIVITY):
         rows = sql.fetch(

@@ -1,4 +1,4 @@
-"""What a committed turn sends beyond its own row: timers, outcomes, events, children, and the ends of its own things."""
+"""What a committed turn sends beyond its own row: timers, outcomes, events, children; and what it clears away."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from orchestrations.store import inbox, instances, sql
 from orchestrations.store.instances import NewInstance
 from orchestrations.store.looks import INBOX, Waiting
 from orchestrations.store.models import Instance
+from orchestrations.store.signals import announce_change
 
 if TYPE_CHECKING:
     from orchestrations.store.turns import TurnCommit
@@ -94,7 +95,7 @@ def make_children(commits: Sequence[TurnCommit], made: Effects) -> None:
             _replace_child(c, event, new, made)
     made.messages += instances.start_messages(started)
     for _, new in started:
-        instances.announce_change(instances.hub_of(new.hub_id), new.instance_id, 1)
+        announce_change(instances.hub_of(new.hub_id), new.instance_id, 1)
 
 
 def send(commits: Sequence[TurnCommit], made: Effects, targets: dict[int, inbox.Target]) -> None:

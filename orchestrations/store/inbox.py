@@ -91,7 +91,7 @@ def lock(instances: Sequence[int]) -> dict[int, Target]:
         f" WHERE {condition} ORDER BY id" + sql.locking("FOR NO KEY UPDATE"),
         values,
     )
-    return {row[0]: Target(*row[:6], due_at=sql.read_time(row[6]), lease_until=sql.read_time(row[7])) for row in rows}
+    return {row[0]: Target(*row[:6], *map(sql.read_time, row[6:])) for row in rows}
 
 
 def insert_messages(messages: Sequence[Message]) -> None:

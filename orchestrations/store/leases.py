@@ -103,7 +103,7 @@ def park(held: ClaimedInstance, reason: str, message: str, fingerprint: str, now
 
 
 def retry_blocked(fingerprint: str, now: datetime) -> int:
-    """Make due what was parked under other code than `fingerprint`'s, for a worker that has just come with it (NDT-6)."""
+    """Make due what was parked under other code than `fingerprint`'s: a worker has just come with it (NDT-6)."""
     with transaction.atomic():
         rows = Instance.objects.exclude(blocked="").exclude(blocked_detail__contains=fingerprint)
         keys = list(rows.select_for_update(no_key=True, skip_locked=True).order_by("id").values_list("pk", flat=True))

@@ -109,7 +109,7 @@ def run(statement: str, parameters: Sequence[Any]) -> int:
     adapted = [write_time(value) if isinstance(value, datetime) else value for value in parameters]
     with connection.cursor() as cursor:
         cursor.execute(statement, adapted)
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def among(column: str, values: Sequence[Any]) -> tuple[str, list[Any]]:

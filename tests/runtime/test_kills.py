@@ -47,13 +47,17 @@ def test_a_worker_killed_between_key_and_hint_leaves_a_key_that_lapses(tmp_path:
 
 @pytest.mark.parametrize(("point", "said"), [("before-commit", "turn.dropped"), ("after-activity", "result.refused")])
 def test_a_zombie_with_old_leases_is_refused(point: str, said: str, tmp_path: Path) -> None:
-    """It stops for longer than its lease, which nobody renews: the other worker goes on, and its own commit is dropped."""
+    """It stops for longer than its lease, which nobody renews: the other one goes on, and its own commit is dropped."""
     client, path = DurableClient(), tmp_path / "traces"
     changes = {**LEASE, "DURABLE_BEAT_SECONDS": "600", "DURABLE_FAULTS": f"{point}:2:stop=4"}
     with run_workers(2, **changes) as workers:
         instance_id = client.start_new("trace_all", client_input={"path": str(path), "count": 3})
         wait_until(lambda: queries.read_status(client.hub, instance_id) is Status.COMPLETED, 30.0)
-        wait_until(lambda: said in workers.log.read_text(errors="replace"), 10.0, lambda: workers.log.read_text(errors="replace"))
+        wait_until(
+            lambda: said in workers.log.read_text(errors="replace"),
+            10.0,
+            lambda: workers.log.read_text(errors="replace"),
+        )
     assert client.get_status(instance_id).output == 6
     assert HistoryEvent.objects.filter(kind="TaskCompleted").count() == 6
     assert len(set(path.read_text().splitlines())) == 6

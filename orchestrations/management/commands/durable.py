@@ -27,7 +27,7 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
         for name in VERBS:
             module = importlib.import_module(f"orchestrations.management.verbs.{name.replace('-', '_')}")
-            sub = verbs.add_parser(name, help=module.__doc__.partition("\n")[0], description=module.__doc__)
+            sub = verbs.add_parser(name, help=(module.__doc__ or "").partition("\n")[0], description=module.__doc__)
             module.add_arguments(sub)
             sub.add_argument("--hub", default=None, help="the task hub (the settings' own)")
             sub.add_argument("--json", action="store_true", dest="as_json", help="print JSON, for scripts")
