@@ -19,18 +19,18 @@ RETRY = RetryOptions(1, 3, backoff_coefficient=2.0)
 
 
 def make_program(random: Random) -> dict[str, Any]:
-    """Return the input of a random orchestration of one to four blocks; some continue as new once."""
+    """Return the input of a random orchestration of one to five blocks; some continue as new before one of them."""
     blocks = [_make_block(random, random.choice(KINDS)) for _ in range(random.randint(1, 4))]
-    again = random.random() < 0.3
-    if again and random.random() < 0.5:
-        blocks.append(["lost", 0])
+    again = random.randint(0, len(blocks) - 1) if random.random() < 0.3 else None
+    if again is not None and random.random() < 0.5:
+        blocks.insert(again, ["lost", 0])
+        again += 1
     return {"blocks": blocks, "again": again, "out": []}
 
 
 def count_events(program: dict[str, Any]) -> int:
     """Return how many events the program can wait for."""
-    rounds = 2 if program["again"] else 1
-    return rounds * sum(block[0] in ("event", "timed-event") for block in program["blocks"])
+    return sum(block[0] in ("event", "timed-event") for block in program["blocks"])
 
 
 def walk(turn: Turn) -> Generator[Task, Any, Any]:
@@ -46,17 +46,18 @@ def _make_block(random: Random, kind: str) -> Block:
         return [kind, number, random.randint(0, 5)]
     if kind == "child":
         blocks = [_make_block(random, random.choice(CHILD_KINDS)) for _ in range(random.randint(1, 2))]
-        return [kind, {"blocks": blocks, "again": False, "out": []}]
+        return [kind, {"blocks": blocks, "again": None, "out": []}]
     return [kind, number]
 
 
-def _walk(context: OrchestrationContext) -> Generator[Task, Any, Any]:
+def _walk(context: OrchestrationContext) -> Generator[Task, Any, list[Any] | None]:
     program = context.get_input()
-    out = program["out"]
-    for block in program["blocks"]:
+    out: list[Any] = program["out"]
+    for place, block in enumerate(program["blocks"]):
+        if place == program["again"]:
+            context.continue_as_new({"blocks": program["blocks"][place:], "again": None, "out": out})
+            return None
         yield from _BLOCKS[block[0]](context, block, out)
-    if program["again"]:
-        context.continue_as_new({**program, "again": False, "out": out})
     return out
 
 

@@ -1,4 +1,4 @@
-"""Redis and RQ as the protocol uses them: one key that says that a hint is on its way, a list of hints, planned instants.
+"""Redis and RQ as the protocol uses them: a key that says that a hint is on its way, hints, planned instants.
 
 Everything in it may be lost, doubled or late.
 """

@@ -28,7 +28,7 @@ from orchestrations.errors import DurableError
 from tests.invariants import check_history, check_stored
 from tests.protocol.mutants import Mutant
 from tests.protocol.programs import count_events, make_program, walk
-from tests.protocol.tables import FIRST, InstanceRow, Violation
+from tests.protocol.rows import FIRST, InstanceRow, Violation
 from tests.protocol.worker import Labels, Worker, World
 
 WORKERS = 3
@@ -73,7 +73,7 @@ class Simulation:
         self.clients: list[Labels] = []
         self.accepted: dict[int, list[int]] = {}
         self.dead: list[str] = []
-        self.faults = 0
+        self.faults = self.kills = 0
         self.steps = 0
         for place in range(self.random.randint(1, 6)):
             self._add_clients(place)
@@ -179,6 +179,7 @@ class Simulation:
         process = self.random.choice(busy)
         if self.world.chance(0.02):
             self.faults += 1
+            self.kills += 1
             self.dead.append(process.worker.owner)
             return process.start()
         return process.advance()
@@ -297,9 +298,10 @@ class Simulation:
         for history in (*row.past, row.history):
             execution = next((e.execution_id for e in history if isinstance(e, ExecutionStarted)), "")
             for event in history:
-                if isinstance(event, TaskCompleted | TaskFailed):
-                    if not effects[row.key, execution, event.task_scheduled_id, event.attempt or 1]:
-                        raise Violation(f"I5: {row.instance_id} got the result of an activity that never ran")
+                if not isinstance(event, TaskCompleted | TaskFailed):
+                    continue
+                if not effects[row.key, execution, event.task_scheduled_id, event.attempt or 1]:
+                    raise Violation(f"I5: {row.instance_id} got the result of an activity that never ran")
 
     def _check_events(self, row: InstanceRow) -> None:
         """I12: what was accepted was consumed once, in order, or is kept; nothing is there twice."""

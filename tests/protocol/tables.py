@@ -7,161 +7,34 @@ sends to the queue afterwards; a caller that dies in between has sent nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from orchestrations.engine.events import (
     EventRaised,
-    ExecutionResumed,
     ExecutionStarted,
-    ExecutionSuspended,
     ExecutionTerminated,
     HistoryEvent,
     ParentInstance,
     SubOrchestrationInstanceCreated,
-    TaskCompleted,
-    TaskFailed,
-    TaskScheduled,
     TimerFired,
 )
 from orchestrations.engine.plan import TurnPlan
-from orchestrations.engine.state import InstanceFacts, Status
+from orchestrations.engine.state import Status
 from tests.protocol.mutants import Mutant
+from tests.protocol.rows import (
+    FIRST,
+    ActivityRow,
+    Answer,
+    Commit,
+    Delivery,
+    InstanceRow,
+    Lease,
+    Letter,
+    Result,
+    Violation,
+)
 
 LEASE = timedelta(seconds=5)
-FIRST = datetime.min.replace(tzinfo=UTC)
-"""The instant of what begins the next execution: before anything that has reached the instance meanwhile."""
-
-CONTROL = (ExecutionTerminated, ExecutionSuspended, ExecutionResumed)
-
-
-class Violation(Exception):
-    """Something that must never be true is true."""
-
-
-@dataclass(slots=True)
-class Letter:
-    """A message in an inbox. `execution`: it counts for that one alone; empty: for any."""
-
-    key: int
-    event: HistoryEvent
-    visible_at: datetime
-    dedup_key: str
-    execution: str = ""
-
-    @property
-    def is_control(self) -> bool:
-        """True for what counts although the instance is suspended."""
-        return isinstance(self.event, CONTROL)
-
-
-@dataclass(slots=True)
-class InstanceRow:
-    """One instance with its inbox and the history of its present execution; `past` holds the earlier ones."""
-
-    key: int
-    instance_id: str
-    name: str
-    execution: str
-    status: Status = Status.PENDING
-    due_at: datetime | None = None
-    owner: str = ""
-    until: datetime = FIRST
-    epoch: int = 0
-    history: list[HistoryEvent] = field(default_factory=list)
-    past: list[list[HistoryEvent]] = field(default_factory=list)
-    inbox: list[Letter] = field(default_factory=list)
-    receipts: set[str] = field(default_factory=set)
-    parent: int | None = None
-    parent_instance: ParentInstance | None = None
-    output: str | None = None
-    failure: str | None = None
-    custom_status: str | None = None
-    turned_at: datetime | None = None
-
-    @property
-    def facts(self) -> InstanceFacts:
-        """What the engine's plans must know."""
-        return InstanceFacts(
-            self.instance_id, self.name, self.execution, self.status, parent=self.parent_instance, version=None
-        )
-
-    def counting(self) -> Iterator[Letter]:
-        """Yield the messages that count now: while suspended only management does."""
-        return (m for m in self.inbox if m.is_control or self.status is not Status.SUSPENDED)
-
-    def due(self) -> datetime | None:
-        """Return when the earliest message that counts becomes visible."""
-        return None if self.status.is_terminal else min((m.visible_at for m in self.counting()), default=None)
-
-
-@dataclass(slots=True)
-class ActivityRow:
-    """An attempt that is not settled."""
-
-    key: int
-    instance: int
-    execution: str
-    event: TaskScheduled
-    due_at: datetime
-    owner: str = ""
-    until: datetime = FIRST
-    epoch: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to commit turns of an instance, as it was when it was claimed."""
-
-    instance: int
-    owner: str
-    epoch: int
-    execution: str
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """An attempt of an activity in somebody's hands."""
-
-    key: int
-    owner: str
-    epoch: int
-    instance: int
-    execution: str
-    event: TaskScheduled
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a delivery has come to."""
-
-    delivery: Delivery
-    event: TaskCompleted | TaskFailed
-
-
-@dataclass(slots=True)
-class Commit:
-    """One plan of a batch. `consumed` are keys of letters, `results` own outcomes that the turn has applied."""
-
-    lease: Lease
-    plan: TurnPlan | None
-    consumed: list[int]
-    results: list[Result] = field(default_factory=list)
-    loaded: list[Letter] = field(default_factory=list)
-    keep: bool = True
-    share: int = 0
-
-
-@dataclass(slots=True)
-class Answer:
-    """What became of a plan: kept with what is visible, released, or dropped with results still in hand."""
-
-    is_dropped: bool = False
-    is_kept: bool = False
-    letters: list[Letter] = field(default_factory=list)
-    share: list[Delivery] = field(default_factory=list)
-    results_in_hand: list[Result] = field(default_factory=list)
 
 
 class Tables:
@@ -272,13 +145,13 @@ class Tables:
     def renew(self, owners: Iterable[str]) -> None:
         """Lengthen the leases of living workers that have not run out."""
         living = set(owners)
-        for held in (*self.instances.values(), *self.activities.values()):
+        for held in self._leased():
             if held.owner in living and held.until > self.now:
                 held.until = self.now + LEASE
 
     def expire(self, owner: str) -> None:
         """Let all leases of a dead worker run out now."""
-        for held in (*self.instances.values(), *self.activities.values()):
+        for held in self._leased():
             if held.owner == owner:
                 held.until = self.now
                 self.announced.append(self.now)
@@ -290,7 +163,7 @@ class Tables:
     def find_next(self) -> datetime | None:
         """Return the next instant at which something becomes due, or its lease runs out."""
         moments = [r.due_at for r in self.instances.values() if r.due_at is not None]
-        moments += [h.until for h in (*self.instances.values(), *self.activities.values()) if h.owner]
+        moments += [held.until for held in self._leased() if held.owner]
         return min((m for m in moments if m > self.now), default=None)
 
     # --- results
@@ -421,8 +294,9 @@ class Tables:
         parent = self.instances.get(row.parent or 0)
         told = row.parent_instance
         if plan.outcome is not None and parent is not None and told is not None:
-            if parent.execution == told.execution_id and not parent.status.is_terminal:
-                key = f"child/{told.execution_id}/{told.task_schedule_id}/{told.attempt}"
+            is_awaited = parent.execution == told.execution_id and not parent.status.is_terminal
+            key = f"child/{told.execution_id}/{told.task_schedule_id}/{told.attempt}"
+            if is_awaited:
                 self._deliver(parent, plan.outcome, self.now, key, parent.execution)
         if plan.ends_children is not None:
             for child in list(self.instances.values()):
@@ -461,6 +335,10 @@ class Tables:
     def _new_key(self) -> int:
         self._next_key += 1
         return self._next_key
+
+    def _leased(self) -> Iterator[InstanceRow | ActivityRow]:
+        yield from self.instances.values()
+        yield from self.activities.values()
 
     def _due_instances(self) -> Iterator[InstanceRow]:
         for row in self.instances.values():

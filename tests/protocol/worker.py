@@ -1,4 +1,4 @@
-"""A worker process of the simulation: bursts over the tables, with the real engine, as a generator that can stop anywhere.
+"""A worker process of the simulation: bursts over the tables with the real engine, able to stop anywhere.
 
 What it yields are the labels at which a process may be killed, put to sleep or overtaken.
 """
@@ -23,7 +23,8 @@ from orchestrations.errors import DurableError
 from tests.protocol.mutants import Mutant
 from tests.protocol.programs import walk
 from tests.protocol.queue import Queue
-from tests.protocol.tables import Answer, Commit, Delivery, Lease, Letter, Result, Tables
+from tests.protocol.rows import Answer, Commit, Delivery, Lease, Letter, Result
+from tests.protocol.tables import Tables
 
 Labels = Generator[str, None, None]
 CLOCK_SKEW = timedelta(seconds=2)
