@@ -173,5 +173,10 @@ def _claim_activities(queue: str, owner: str, most: int, now: datetime, until: d
             (SELECT i.instance_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id)
     """
     rows = sql.fetch(statement, [queue, now, now, queue, now, most, owner, until])
-    found = [ClaimedActivity(*row[:10], *(hub_of(row[10]), row[11])) for row in rows]
-    return sorted(found, key=lambda activity: activity.id)
+    return sorted((_read_activity(row) for row in rows), key=lambda activity: activity.id)
+
+
+def _read_activity(row: tuple[Any, ...]) -> ClaimedActivity:
+    activity = ClaimedActivity(*row[:10])
+    activity.hub, activity.instance_id = hub_of(row[10]), row[11]
+    return activity
