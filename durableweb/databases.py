@@ -81,5 +81,13 @@ def _postgres(url: str) -> dict[str, Any]:
         "PORT": str(parts.port or ""),
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {"connect_timeout": 5, **query, "options": session},
+        # the engine's few statements are always the same texts: prepared once, they keep their plans
+        # (behind PgBouncer in transaction mode that needs its version 1.21 or newer)
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "server_side_binding": True,
+            "prepare_threshold": 3,
+            **query,
+            "options": session,
+        },
     }

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from orchestrations import telemetry
 from orchestrations.authoring.activity_context import ActivityContext
@@ -34,6 +34,8 @@ class ActivityRunner:
     def __init__(self, pace: Pace, watch: Watch | None = None) -> None:
         self._pace, self._watch = pace, watch
         self._loop: asyncio.AbstractEventLoop | None = None
+        # read once: these are asked for at every call
+        self._limits, self._seconds = payloads.Limits(conf.PAYLOAD_BYTES, conf.PAYLOAD_DEPTH), conf.ACTIVITY_SECONDS
         self.is_spoilt = False
 
     def run(self, activity: ClaimedActivity) -> Result | None:
@@ -44,7 +46,7 @@ class ActivityRunner:
         if refusal := _refuse_lost(activity, function):
             telemetry.report(telemetry.ACTIVITY_LOST, activity=activity.name, attempts=activity.lost_attempts)
             return Result(activity, _failed(activity, FailureDetails(LOST, refusal, is_non_retriable=False)))
-        seconds = function.timeout.total_seconds() if function.timeout else conf.ACTIVITY_SECONDS
+        seconds = function.timeout.total_seconds() if function.timeout else self._seconds
         if self._watch is not None:
             self._watch.begin(activity.id, seconds)
         began = time.perf_counter()
@@ -69,8 +71,7 @@ class ActivityRunner:
             value = function.call(*_arguments(activity, function))
             if inspect.iscoroutine(value):
                 value = self._run_loop(value)
-            limits = payloads.Limits(conf.PAYLOAD_BYTES, conf.PAYLOAD_DEPTH)
-            text = payloads.dump(value, f"The result of {activity.name}", limits)
+            text = payloads.dump(value, f"The result of {activity.name}", self._limits)
         except PayloadError as error:
             return _failed(activity, _non_retriable(error))
         except Exception as error:
@@ -104,9 +105,11 @@ def _context(activity: ClaimedActivity) -> ActivityContext:
 
 
 def _refuse_lost(activity: ClaimedActivity, function: Function) -> str:
+    if not activity.lost_attempts:
+        return ""
     if activity.lost_attempts >= conf.LOST_ATTEMPTS:
         return f"A worker was lost {activity.lost_attempts} times while it ran {activity.name}. See the workers' logs."
-    if activity.lost_attempts and function.at_most_once:
+    if function.at_most_once:
         return f"A worker was lost while it ran {activity.name}, which may run at most once."
     return ""
 
@@ -132,8 +135,7 @@ def _non_retriable(error: PayloadError) -> FailureDetails:
 
 def _restore_connection() -> None:
     """User code may have left a transaction open on our connection: then it is closed, and opened anew when needed."""
-    if connection.connection is None:
-        return
-    if connection.in_atomic_block or not connection.get_autocommit():
-        connection.in_atomic_block = False
-        connection.close()
+    used = connections[DEFAULT_DB_ALIAS]
+    if used.connection is not None and (used.in_atomic_block or not used.autocommit):
+        used.in_atomic_block = False
+        used.close()

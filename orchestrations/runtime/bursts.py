@@ -210,6 +210,7 @@ class Burst:
     def _run_activities(self) -> None:
         """Run claimed activities for as long as a group of results may wait for its commit."""
         began, count = time.monotonic(), 0
+        most, seconds = conf.RESULT_GROUP_SIZE, conf.RESULT_GROUP_SECONDS
         while self._todo and not self._is_over():
             activity = self._todo.popleft()
             result = self._worker.runner.run(activity)
@@ -220,7 +221,7 @@ class Burst:
             else:
                 self._elsewhere.append(result)
             count += 1
-            if count >= conf.RESULT_GROUP_SIZE or time.monotonic() - began >= conf.RESULT_GROUP_SECONDS:
+            if count >= most or time.monotonic() - began >= seconds:
                 break
 
     def _defer(self, activity: ClaimedActivity) -> None:

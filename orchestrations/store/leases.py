@@ -24,7 +24,7 @@ def release(leases: Sequence[Lease]) -> int:
     with transaction.atomic():
         rows = sql.fetch(
             f"UPDATE {INSTANCE} SET lease_owner = '', lease_until = NULL"
-            f" WHERE {condition} AND lease_owner = %s RETURNING queue, due_at",
+            f" WHERE {_in_order(INSTANCE, f'{condition} AND lease_owner = %s')} RETURNING queue, due_at",
             [*values, leases[0].owner],
         )
         _announce(rows)
@@ -38,13 +38,13 @@ def hand_back(owner: str, *, keep_activity: int | None = None) -> int:
     """
     with transaction.atomic():
         instances = sql.fetch(
-            f"UPDATE {INSTANCE} SET lease_owner = '', lease_until = NULL WHERE lease_owner = %s"
-            " RETURNING queue, due_at",
+            f"UPDATE {INSTANCE} SET lease_owner = '', lease_until = NULL"
+            f" WHERE {_in_order(INSTANCE, 'lease_owner = %s')} RETURNING queue, due_at",
             [owner],
         )
         activities = sql.fetch(
-            f"UPDATE {ACTIVITY} SET lease_owner = '', lease_until = NULL WHERE lease_owner = %s AND id <> %s"
-            " RETURNING queue, due_at",
+            f"UPDATE {ACTIVITY} SET lease_owner = '', lease_until = NULL"
+            f" WHERE {_in_order(ACTIVITY, 'lease_owner = %s AND id <> %s')} RETURNING queue, due_at",
             [owner, keep_activity or 0],
         )
         _announce([*instances, *activities])
@@ -57,7 +57,9 @@ def expire(owner: str, now: datetime) -> int:
         rows = []
         for table in (INSTANCE, ACTIVITY):
             rows += sql.fetch(
-                f"UPDATE {table} SET lease_until = %s WHERE lease_owner = %s RETURNING queue, due_at", [now, owner]
+                f"UPDATE {table} SET lease_until = %s WHERE {_in_order(table, 'lease_owner = %s')}"
+                " RETURNING queue, due_at",
+                [now, owner],
             )
         _announce(rows)
     return len(rows)
@@ -113,6 +115,12 @@ def retry_blocked(fingerprint: str, now: datetime) -> int:
         for queue in queues:
             announce_work(queue, items=count + len(deferred))
     return count + len(deferred)
+
+
+def _in_order(table: str, condition: str) -> str:
+    """Return the condition so that it locks the rows in id order: else this and a commit could wait for each other."""
+    lock = sql.locking("FOR NO KEY UPDATE" if table == INSTANCE else "FOR UPDATE")
+    return f"id IN (SELECT id FROM {table} WHERE {condition} ORDER BY id{lock})"
 
 
 def _announce(rows: Sequence[tuple[str, object]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from channels.routing import URLRouter
 from channels.security.websocket import OriginValidator
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import connections
 from django.test import Client
 
 from orchestrations.live import tags
@@ -36,6 +37,18 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LiveConsumer, "dirty_seconds", 0.02)
     monkeypatch.setattr(LiveConsumer, "grace_seconds", 0.0)
     monkeypatch.setattr(tags, "SHARED_SECONDS", 0.0)
+
+
+def run(talk: Callable[[], Awaitable[None]]) -> None:
+    """Run it in a loop of its own, and close what its database thread has opened."""
+
+    async def talk_and_close() -> None:
+        try:
+            await talk()
+        finally:
+            await sync_to_async(connections.close_all)()
+
+    asyncio.run(talk_and_close())
 
 
 def _sign_in(name: str) -> str:
@@ -87,7 +100,7 @@ def test_refused_before_it_is_accepted(name: str, origin: str, path: str) -> Non
         socket = _socket(session, origin=origin, path=path)
         assert not await socket.connect()
 
-    asyncio.run(talk())
+    run(talk)
 
 
 def test_watch_hello_hint_dirty() -> None:
@@ -104,7 +117,7 @@ def test_watch_hello_hint_dirty() -> None:
             await _hint(many=True)
             assert await socket.hear() == {"t": "dirty", "regions": ["newer", "summary"]}
 
-    asyncio.run(talk())
+    run(talk)
 
 
 def test_hints_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +134,7 @@ def test_hints_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
                 await socket.hear()
             assert await socket.receive_nothing(0.5)
 
-    asyncio.run(talk())
+    run(talk)
 
 
 def test_beat_brings_tags_that_heal_a_lost_hint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +149,7 @@ def test_beat_brings_tags_that_heal_a_lost_hint(monkeypatch: pytest.MonkeyPatch)
             assert message["t"] == "beat"
             assert message["tags"]["summary"] != first["summary"]
 
-    asyncio.run(talk())
+    run(talk)
 
 
 def test_watching_what_one_may_not_see_is_ignored() -> None:
@@ -146,7 +159,7 @@ def test_watching_what_one_may_not_see_is_ignored() -> None:
         async with _connected("viewer") as socket:
             assert await _watch(socket, Region("audit", HUB, row.instance_id), Region("summary", HUB, "gone")) == {}
 
-    asyncio.run(talk())
+    run(talk)
 
 
 BAD = [
@@ -172,7 +185,7 @@ def test_bad_frames_end_the_socket(frame: dict[str, Any], code: int) -> None:
             assert message["t"] == "error"
             assert await socket.close_code() == code
 
-    asyncio.run(talk())
+    run(talk)
 
 
 def test_too_many_messages_end_the_socket() -> None:
@@ -182,7 +195,7 @@ def test_too_many_messages_end_the_socket() -> None:
                 await socket.say_json({"t": "watch", "keys": []})
             assert await socket.close_code() == 1008
 
-    asyncio.run(talk())
+    run(talk)
 
 
 def test_signing_out_ends_the_socket_soon() -> None:
@@ -197,7 +210,7 @@ def test_signing_out_ends_the_socket_soon() -> None:
         assert await socket.close_code() == 4401
         await socket.leave()
 
-    asyncio.run(talk())
+    run(talk)
 
 
 def test_losing_the_role_ends_the_socket_soon() -> None:
@@ -208,7 +221,7 @@ def test_losing_the_role_ends_the_socket_soon() -> None:
             await _check("operator")
             assert await socket.close_code() == 4403
 
-    asyncio.run(talk())
+    run(talk)
 
 
 def test_session_is_looked_at_again_even_without_word(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +234,7 @@ def test_session_is_looked_at_again_even_without_word(monkeypatch: pytest.Monkey
             await sync_to_async(user.save)()
             assert await socket.close_code() == 4401
 
-    asyncio.run(talk())
+    run(talk)
 
 
 def test_oldest_of_too_many_tabs_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +246,7 @@ def test_oldest_of_too_many_tabs_is_closed(monkeypatch: pytest.MonkeyPatch) -> N
             assert await _watch(second, Region("newer", HUB))
         assert not LiveConsumer.sockets
 
-    asyncio.run(talk())
+    run(talk)
 
 
 def test_failing_task_closes_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +259,7 @@ def test_failing_task_closes_the_socket(monkeypatch: pytest.MonkeyPatch) -> None
         async with _connected() as socket:
             assert await socket.close_code() == 1011
 
-    asyncio.run(talk())
+    run(talk)
 
 
 async def _check(name: str) -> None:
