@@ -1,0 +1,48 @@
+"""The real web server, real workers, a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from orchestrations.store import instances
+from tests import servers
+from tests.people import PASSWORD, make_user
+from tests.workers import Workers, run_workers
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture
+def workers(live_asgi_server: servers.WebServer) -> Iterator[Workers]:
+    """A supervisor with one worker, on the test database and this run's queue."""
+    with run_workers(1) as running:
+        yield running
+
+
+@pytest.fixture
+def visit(live_asgi_server: servers.WebServer, browser: Browser) -> Iterator[Visit]:
+    """Return a function that opens a page as one of the people, in a browser of his own.
+
+    The test fails if a page has said anything to its console, a report of the content policy included.
+    """
+    instances.forget_hubs()
+    said: list[str] = []
+
+    def open_page(path: str, name: str, *roles: str, **options: object) -> Page:
+        make_user(name, *roles)
+        page = browser.new_context(base_url=live_asgi_server.url, **options).new_page()  # type: ignore[arg-type]
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(f"/sign-in/?next={path}")
+        page.fill("#id_username", name)
+        page.fill("#id_password", PASSWORD)
+        page.click("button:has-text('Sign in')")
+        page.wait_for_url(f"**{path}")
+        return page
+
+    yield open_page
+    # a browser says by itself when an answer was 4xx or a socket was cut, which some tests bring about
+    assert [text for text in said if "Failed to load resource" not in text and "WebSocket" not in text] == []
