@@ -120,8 +120,7 @@ class TaskFailedError(DurableError):
     @classmethod
     def make(cls, text: str, details: FailureDetails, *, kind: str, sequence: int, attempts: int) -> TaskFailedError:
         """Return an instance without calling the `__init__` of a class that it may also derive from (FAIL-5)."""
-        native = next(base for base in cls.__mro__ if base.__module__ == "builtins")
-        error: TaskFailedError = cast(Any, native).__new__(cls, text)
+        error = _make_bare(cls, text)
         Exception.__setattr__(error, "args", (text,))
         vars(error).update(message=text, details=details, kind=kind, sequence=sequence, attempts=attempts)
         return error
@@ -200,6 +199,18 @@ def _make_type(error_type: str) -> type[TaskFailedError]:
         return type(short, bases, {"__module__": "orchestrations.failures"})
     except TypeError:  # the class cannot be combined, for instance for its memory layout
         return type(short, (TaskFailedError,), {"__module__": "orchestrations.failures"})
+
+
+def _make_bare(kind: type[TaskFailedError], text: str) -> TaskFailedError:
+    """Allocate an instance by a builtin base's own `__new__`: which of them does not refuse depends on the layout."""
+    error: TaskFailedError
+    for native in (Exception, *(base for base in kind.__mro__ if base.__module__ == "builtins")):
+        try:
+            error = cast(Any, native).__new__(kind, text)
+            break
+        except TypeError:
+            continue
+    return error
 
 
 def _find_builtin(error_type: str) -> type[Exception] | None:

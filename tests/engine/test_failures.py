@@ -1,0 +1,336 @@
+"""Failures as values and as exceptions (FAIL-1…7), and what odd ones must not break (BAD-61)."""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+from typing import Any
+
+import pytest
+
+from orchestrations.engine.failures import (
+    CUT,
+    MESSAGE_LIMIT,
+    TRACE_LIMIT,
+    FailureDetails,
+    NonRetriableError,
+    TaskFailedError,
+    failure_type,
+    register_error,
+)
+from orchestrations.engine.state import Status
+from tests.builders import Play, child_failed, done, failed, failure, run
+
+
+class CardDeclined(Exception):
+    """Declared by `register_error` below."""
+
+    def __init__(self, code: int, *, reason: str) -> None:
+        super().__init__(code, reason)
+
+
+class Unregistered(CardDeclined):
+    """Known to nobody."""
+
+
+register_error(CardDeclined)
+
+
+def catching(*kinds: type[BaseException]) -> Any:
+    """Return an orchestrator that tells what it has caught."""
+
+    def f(context: Any) -> Any:
+        try:
+            return (yield context.call_activity("A"))
+        except kinds as error:
+            return [type(error).__name__, str(error)]
+
+    return f
+
+
+def test_failed_task_raises_with_its_facts() -> None:
+    """FAIL-1."""
+
+    def f(context: Any) -> Any:
+        try:
+            yield context.call_activity("A")
+        except TaskFailedError as error:
+            return [str(error), error.kind, error.sequence, error.attempts, error.details.message, error.code]
+
+    text = "i: Activity task #1 failed: too bad"
+    assert run(f, failed(1, "too bad")).output == [text, "activity", 1, 1, "too bad", "task.failed"]
+
+
+def test_details_name_type_bases_message_trace_and_cause() -> None:
+    """FAIL-2."""
+    try:
+        try:
+            raise KeyError("inner")
+        except KeyError as cause:
+            raise FileNotFoundError("outer") from cause
+    except FileNotFoundError as error:
+        details = FailureDetails.from_exception(error)
+    assert details.error_type == "builtins.FileNotFoundError"
+    assert details.properties == {"bases": ["builtins.OSError", "builtins.Exception"]}
+    assert details.message == "outer"
+    assert "test_failures.py" in details.stack_trace
+    assert details.inner_failure is not None
+    assert (details.inner_failure.error_type, details.is_non_retriable) == ("builtins.KeyError", False)
+
+
+def test_inner_failure_is_the_context_unless_it_is_suppressed() -> None:
+    """FAIL-2."""
+    kept, suppressed = ValueError("a"), ValueError("b")
+    kept.__context__ = suppressed.__context__ = KeyError("context")
+    suppressed.__suppress_context__ = True
+    assert FailureDetails.from_exception(kept).inner_failure is not None
+    assert FailureDetails.from_exception(suppressed).inner_failure is None
+
+
+@pytest.mark.parametrize("details", [failure("x"), failure(KeyError("y")), FailureDetails("a.B", "m")])
+def test_details_survive_their_json_form(details: FailureDetails) -> None:
+    assert FailureDetails.from_members(details.to_members()) == details
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        (FileNotFoundError, True),
+        (OSError, True),
+        (Exception, True),
+        (KeyError, False),
+        ("FileNotFoundError", True),
+        ("builtins.OSError", True),
+        ("OSError", True),
+        ("other.OSError", False),
+    ],
+)
+def test_cause_is_asked_by_class_or_name_with_subclasses(kind: Any, answer: bool) -> None:
+    """FAIL-3."""
+    assert failure(FileNotFoundError("x")).is_caused_by(kind) is answer
+
+
+def test_cause_does_not_look_at_inner_failures() -> None:
+    """FAIL-3."""
+    outer = ValueError("outer")
+    outer.__cause__ = KeyError("inner")
+    assert not failure(outer).is_caused_by(KeyError)
+
+
+def test_builtin_exception_can_be_caught_as_itself() -> None:
+    """FAIL-4."""
+    assert run(catching(ValueError), failed(1, "bad")).output == ["ValueError", "i: Activity task #1 failed: bad"]
+
+
+def test_declared_exception_can_be_caught_by_its_class_without_calling_its_init() -> None:
+    """FAIL-4, FAIL-5."""
+    play = run(catching(CardDeclined), failed(1, CardDeclined(3, reason="limit")))
+    assert play.output[0] == "CardDeclined"
+
+
+def test_undeclared_exception_can_be_caught_by_its_name() -> None:
+    """FAIL-4: without importing anything."""
+    kind = failure_type("tests.engine.test_failures.Unregistered")
+    assert failure_type("tests.engine.test_failures.Unregistered") is kind
+    assert run(catching(kind), failed(1, Unregistered(1, reason="r"))).output[0] == "Unregistered"
+    assert not issubclass(kind, CardDeclined)
+
+
+@pytest.mark.parametrize("name", ["StopIteration", "StopAsyncIteration", "ExceptionGroup", "SystemExit", "eval", "int"])
+def test_names_that_must_not_be_raised_come_as_plain_failures(name: str) -> None:
+    """FAIL-5."""
+    kind = failure_type(f"builtins.{name}")
+    assert kind.__mro__[1] is TaskFailedError
+    assert not issubclass(kind, StopIteration | StopAsyncIteration | BaseExceptionGroup)
+
+
+def test_name_from_a_payload_is_never_imported() -> None:
+    """FAIL-5."""
+    kind = failure_type("antigravity.Thing")
+    assert issubclass(kind, TaskFailedError)
+    import sys
+
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [k for k in vars(builtins).values() if isinstance(k, type) and issubclass(k, Exception)],
+    ids=lambda kind: kind.__name__,
+)
+def test_failure_of_every_builtin_type_can_be_made_raised_and_shown(kind: type[Exception]) -> None:
+    details = FailureDetails(f"builtins.{kind.__name__}", "why")
+    with pytest.raises(TaskFailedError) as caught:
+        raise failure_type(details.error_type).make("text", details, kind="activity", sequence=1, attempts=2)
+    assert (str(caught.value), caught.value.attempts, caught.value.details) == ("text", 2, details)
+    assert "text" in repr(caught.value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen(Exception):
+    """Refuses to be written to."""
+
+    code: int
+
+
+class WithProperties(Exception):
+    """Has its own idea of our facts."""
+
+    @property
+    def message(self) -> str:
+        """Its own."""
+        raise AssertionError
+
+    details = kind = sequence = property(lambda self: 1 / 0)  # type: ignore[assignment]
+
+
+class NewArguments(OSError):
+    """Cannot be made without its arguments."""
+
+    def __new__(cls, a: int, b: int, c: int) -> NewArguments:
+        return super().__new__(cls, a, b)
+
+
+@pytest.mark.parametrize("kind", [Frozen, WithProperties, NewArguments])
+def test_declared_exception_of_an_odd_shape_can_be_caught_by_its_class(kind: type[Exception]) -> None:
+    register_error(kind)
+    details = FailureDetails(f"{kind.__module__}.{kind.__qualname__}", "odd")
+
+    def f(context: Any) -> Any:
+        try:
+            yield context.task_all([context.call_activity("A")])
+        except kind as error:
+            return [repr(error.details.message), len(error.failures), str(error)]  # type: ignore[attr-defined]
+
+    assert run(f, failed(1, details)).output == ["'odd'", 1, "i: Activity task #1 failed: odd"]
+
+
+def test_class_that_cannot_be_combined_comes_as_a_plain_failure() -> None:
+    """FAIL-5."""
+
+    class Sealed(Exception):
+        def __init_subclass__(cls) -> None:
+            raise TypeError("final")
+
+    register_error(Sealed)
+    name = f"{Sealed.__module__}.{Sealed.__qualname__}"
+    assert failure_type(name).__mro__[1] is TaskFailedError
+
+
+def test_unhandled_task_failure_keeps_its_type_through_any_number_of_levels() -> None:
+    """FAIL-6."""
+
+    def f(context: Any) -> Any:
+        yield context.call_sub_orchestrator("C")
+
+    details = failure(CardDeclined(1, reason="r"))
+    for level in range(5):
+        plan = run(f, child_failed(1, details)).last
+        assert plan.status is Status.FAILED
+        assert plan.failure is not None
+        assert plan.failure.error_type.endswith("CardDeclined")
+        assert plan.failure.message.count("Sub-orchestration task #1 failed") == level + 1
+        assert plan.failure.inner_failure == details
+        details = plan.failure
+
+
+def test_failed_tasks_are_named_at_the_end() -> None:
+    """RWD-2: through cause, context and the failures of a fan-in."""
+
+    def f(context: Any) -> Any:
+        try:
+            yield context.call_activity("A")
+        except TaskFailedError as error:
+            try:
+                yield context.task_all([context.call_activity("B"), context.call_activity("C")])
+            except TaskFailedError as both:
+                raise RuntimeError("all of them") from both
+            raise AssertionError from error
+
+    play = run(f, failed(1), failed(3), failed(2))
+    completed = play.last.events[-2]
+    assert getattr(completed, "failed_tasks", None) == (1, 2, 3)
+
+
+@pytest.mark.parametrize("error", [NonRetriableError("never"), CardDeclined(1, reason="r")])
+def test_non_retriable_is_said_by_class_or_declaration(error: Exception) -> None:
+    """FAIL-7."""
+    expected = isinstance(error, NonRetriableError)
+    assert failure(error).is_non_retriable is expected
+
+    @register_error
+    class Plain(Exception):
+        pass
+
+    class Never(Exception):
+        pass
+
+    register_error(Never, non_retriable=True)
+    assert (failure(Plain()).is_non_retriable, failure(Never()).is_non_retriable) == (False, True)
+
+
+# --- BAD-61: odd exceptions
+
+
+def test_huge_message_and_trace_are_cut_with_a_mark() -> None:
+    def deep(n: int) -> None:
+        if n:
+            deep(n - 1)
+        raise ValueError("x" * 100_000)
+
+    with pytest.raises(ValueError, match="xxx") as caught:
+        deep(500)
+    details = failure(caught.value)
+    assert len(details.message) == MESSAGE_LIMIT
+    assert details.message.endswith(CUT)
+    assert len(details.stack_trace) <= TRACE_LIMIT
+
+
+def test_message_keeps_nothing_that_a_database_refuses() -> None:
+    details = failure(ValueError("nul \x00 surrogate \ud800 end"))
+    details.message.encode()
+    assert "\x00" not in details.message
+    assert details.message.endswith("end")
+
+
+def test_exception_that_cannot_be_shown_is_recorded_all_the_same() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+        __repr__ = __str__
+
+    assert failure(Mute()).message == "<Mute without a readable message>"
+
+
+def test_chain_of_causes_that_goes_in_a_circle_ends() -> None:
+    first, second = ValueError("1"), ValueError("2")
+    first.__cause__, second.__cause__ = second, first
+    details: FailureDetails | None = failure(first)
+    depth = 0
+    while details is not None:
+        details, depth = details.inner_failure, depth + 1
+    assert depth < 20
+
+
+@pytest.mark.parametrize("error", [BaseException("odd"), BaseExceptionGroup("g", [GeneratorExit()])])
+def test_orchestrator_that_raises_something_outside_of_exception_fails_and_its_process_lives(
+    error: BaseException,
+) -> None:
+    def f(context: Any) -> Any:
+        yield context.call_activity("A")
+        raise error
+
+    assert run(f, done(1)).last.status is Status.FAILED
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
+def test_what_is_meant_for_the_process_passes_through(error: BaseException) -> None:
+    def f(context: Any) -> Any:
+        yield context.call_activity("A")
+        raise error
+
+    play = Play(f)
+    play.start()
+    with pytest.raises(type(error)):
+        play.go(done(1))
