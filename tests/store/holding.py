@@ -1,0 +1,74 @@
+"""The steps of a burst, one at a time, so that a test can put something between any two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrations.client.client import DurableClient
+from orchestrations.conf import default_queue
+from orchestrations.engine.events import TaskCompleted
+from orchestrations.runtime.turns import Held, run_turn
+from orchestrations.store import claims, clock, looks, turns
+from orchestrations.store.activities import Result
+from orchestrations.store.claims import Claim, ClaimedActivity, ClaimedInstance, ClaimLimits
+from orchestrations.store.models import Instance
+from orchestrations.store.turns import Committed, TurnCommit
+
+LEASE_SECONDS = 30.0
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def claim(owner: str, *, instances: int = 1000, activities: int = 1000, seconds: float = LEASE_SECONDS) -> Claim:
+    """Claim what is due."""
+    return claims.claim(default_queue(), owner, ClaimLimits(instances, activities, seconds), clock.now())
+
+
+def hold(found: Sequence[ClaimedInstance], results: Sequence[Result] = ()) -> list[Held]:
+    """Load what the claimed instances have to take."""
+    waiting = looks.look([row.lease.instance for row in found], clock.now())
+    histories = turns.load_history(list(found))
+    held = [Held(row, history=histories[row.lease.instance]) for row in found]
+    for one in held:
+        one.letters = waiting[one.key].letters if one.key in waiting else []
+        one.results = [r for r in results if r.activity.instance == one.key]
+    return held
+
+
+def plan(held: Sequence[Held], *, share: bool = True, keep: bool = True) -> list[TurnCommit]:
+    """Run the turns; with `share` the burst keeps their activities."""
+    commits = []
+    for one in held:
+        commit, left = run_turn(one, clock.now())
+        assert not left
+        commit.share, commit.keep = [share] * len(commit.queues), keep
+        one.drop_body()
+        commits.append(commit)
+    return commits
+
+
+def commit(commits: Sequence[TurnCommit], *, seconds: float = LEASE_SECONDS) -> list[Committed]:
+    """Commit the turns."""
+    return turns.commit_turns(commits, clock.now(), seconds)
+
+
+def turn(owner: str, *, share: bool = True, keep: bool = True) -> list[Committed]:
+    """Claim, load, turn and commit."""
+    return commit(plan(hold(claim(owner).instances), share=share, keep=keep))
+
+
+def result_of(activity: ClaimedActivity, value: str = "1") -> Result:
+    """Return a good outcome of the attempt."""
+    return Result(activity, TaskCompleted(timestamp=clock.now(), task_scheduled_id=activity.sequence, result=value))
+
+
+def start(name: str = "wait_for", client_input: Any = ("a",), **options: Any) -> int:
+    """Start an instance and return its key."""
+    value = list(client_input) if isinstance(client_input, tuple) else client_input
+    return row_of(DurableClient().start_new(name, client_input=value, **options)).pk
+
+
+def row_of(instance_id: str) -> Instance:
+    """Return the instance's row."""
+    return Instance.objects.get(instance_id=instance_id)

@@ -1,0 +1,161 @@
+"""Who claims what, when several do at once."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+
+from orchestrations.client.client import DurableClient
+from orchestrations.store import clock, leases
+from orchestrations.store.models import ActivityTask, Instance
+from tests.bursts import HINTS
+from tests.store.concurrency import at_once, beside, held_beside, run_beside, wait_until_blocked
+from tests.store.holding import PAST, claim, start, turn
+
+
+def test_two_claims_at_once_never_win_the_same_row() -> None:
+    for _ in range(30):
+        start()
+    found = at_once([lambda: claim("a", instances=20), lambda: claim("b", instances=20)])
+    won = [row.lease.instance for one in found if not isinstance(one, BaseException) for row in one.instances]
+    rest = [row.lease.instance for row in claim("c").instances]
+    assert len(won) == len(set(won))
+    assert sorted(won + rest) == sorted(Instance.objects.values_list("pk", flat=True))
+
+
+def test_two_claims_at_once_never_win_the_same_activity() -> None:
+    start("fan_out", 40)
+    turn("a", share=False, keep=False)
+    found = at_once([lambda: claim("b", activities=25), lambda: claim("c", activities=25)])
+    won = [row.id for one in found if not isinstance(one, BaseException) for row in one.activities]
+    assert len(won) == len(set(won))
+    assert len(won) + len(claim("d").activities) == 40
+
+
+def test_a_claimed_row_is_nobody_elses_until_its_lease_runs_out() -> None:
+    start()
+    (mine,) = claim("a").instances
+    assert not claim("b").instances
+    Instance.objects.update(lease_until=PAST)
+    (theirs,) = claim("b").instances
+    assert (theirs.lease.epoch, theirs.lost_turns) == (mine.lease.epoch + 1, 1)
+
+
+def test_a_row_whose_lease_ran_out_is_claimed_alone_and_the_queue_is_woken_for_the_others() -> None:
+    keys = [start() for _ in range(3)]
+    claim("a", instances=1)
+    Instance.objects.exclude(lease_owner="").update(lease_until=PAST)
+    HINTS.clear()
+    found = claim("b")
+    assert (len(found.instances), found.full) == (1, True)
+    assert HINTS.take() is not None
+    assert {row.lease.instance for row in claim("c").instances} == set(keys) - {found.instances[0].lease.instance}
+
+
+def test_a_claim_beside_a_locked_row_skips_it_and_the_locker_wakes_afterwards() -> None:
+    instance_id = DurableClient().start_new("wait_for", client_input=["a"])
+    other = start()
+    HINTS.clear()
+    with held_beside(lambda: DurableClient().raise_event(instance_id, "a", 1)) as commit:
+        if connection.vendor == "sqlite":  # a transaction is alone there: the claim waits, and then wins both
+            future = beside(lambda: claim("a"))
+            wait_until_blocked(future)
+            commit()
+            assert len(future.result().instances) == 2
+            return
+        assert [row.lease.instance for row in claim("a").instances] == [other]
+        assert HINTS.take() is None
+        commit()
+    assert HINTS.take() is not None
+    assert [row.facts.instance_id for row in claim("a").instances] == [instance_id]
+
+
+def test_who_locks_a_due_row_and_writes_nothing_to_it_wakes_for_it_all_the_same() -> None:
+    """A repeated result is dropped, but the claim that skipped the row meanwhile must get its chance."""
+    if connection.vendor == "sqlite":
+        pytest.skip("no claim can skip a row there")
+    from orchestrations.store import activities
+    from tests.store.holding import result_of
+
+    start("fan_out", 2)
+    turn("a", share=False, keep=False)
+    one, other = claim("b").activities
+    activities.settle([result_of(one)], "b")
+    HINTS.clear()
+    activities.settle([result_of(one)], "b")  # nothing counts, but the row was locked and is due
+    assert HINTS.take() is not None
+    assert other.id in ActivityTask.objects.values_list("id", flat=True)
+
+
+def test_an_empty_claim_wins_nothing_and_wakes_nobody() -> None:
+    found = claim("a")
+    assert (found.instances, found.activities, found.full) == ([], [], False)
+    assert HINTS.take() is None
+
+
+def test_a_claim_that_stopped_at_its_bound_wakes_the_queue_before_it_runs_anything() -> None:
+    for _ in range(3):
+        start()
+    HINTS.clear()
+    assert claim("a", instances=2).full is True
+    assert HINTS.take() is not None
+
+
+def test_leases_handed_back_are_claimed_by_others_without_counting_as_lost() -> None:
+    start()
+    start("fan_out", 3)
+    turn("a")
+    assert leases.hand_back("a") == 4
+    found = run_beside(lambda: claim("b"))
+    assert [row.lost_turns for row in found.instances] == []
+    assert [row.lost_attempts for row in found.activities] == [0, 0, 0]
+
+
+def test_what_a_dead_worker_held_is_claimed_row_by_row_and_counts_as_lost() -> None:
+    for _ in range(3):
+        start()
+    claim("a")
+    leases.expire("a", clock.now())
+    assert [[row.lost_turns for row in claim("b").instances] for _ in range(4)] == [[1], [1], [1], []]
+
+
+def test_renewing_lengthens_the_leases_of_the_living_only_and_not_one_that_has_run_out() -> None:
+    for _ in range(3):
+        start()
+    first, second, third = (claim(owner, instances=1).instances[0].lease.instance for owner in "abc")
+    Instance.objects.filter(pk=third).update(lease_until=PAST)
+    before = dict(Instance.objects.values_list("pk", "lease_until"))
+    leases.renew(["a", "c"], clock.now(), 300)
+    after = dict(Instance.objects.values_list("pk", "lease_until"))
+    assert after[first] > before[first]
+    assert (after[second], after[third]) == (before[second], before[third])
+
+
+def test_renewing_beside_a_locked_row_does_not_wait_for_it() -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("a transaction is alone there")
+    instance_id = DurableClient().start_new("wait_for", client_input=["a"])
+    claim("a")
+    with held_beside(lambda: DurableClient().raise_event(instance_id, "a", 1)):
+        leases.renew(["a"], clock.now(), 300)
+
+
+def test_handing_back_locks_rows_in_the_order_of_their_ids() -> None:
+    """Else it and a commit could wait for each other."""
+    if connection.vendor == "sqlite":
+        pytest.skip("there are no row locks")
+    names = [DurableClient().start_new("wait_for", client_input=["a"]) for _ in range(2)]
+    claim("a")
+    Instance.objects.filter(instance_id=names[0]).update(due_at=PAST)  # now it lies behind the second
+
+    def deliver_to(name: str) -> None:
+        DurableClient().raise_event(name, "a", 1)
+
+    from django.db import transaction
+
+    with transaction.atomic():
+        deliver_to(names[0])
+        future = beside(lambda: leases.hand_back("a"))
+        wait_until_blocked(future)
+        deliver_to(names[1])
+    assert future.result(20) == 2
