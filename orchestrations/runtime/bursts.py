@@ -182,6 +182,7 @@ class Burst:
             self._elsewhere += answer.results_in_hand
             held.drop_body()
             del self._held[held.key]
+            leases.release([held.claimed.lease])  # a lost result drops the plan, but the lease may be ours still
             return
         _move_on(held, commit)
         self._todo.extend(answer.share)

@@ -55,7 +55,7 @@ def commit(commits: Sequence[TurnCommit], *, seconds: float = LEASE_SECONDS) -> 
 
 def turn(owner: str, *, share: bool = True, keep: bool = True) -> list[Committed]:
     """Claim, load, turn and commit."""
-    return commit(plan(hold(claim(owner).instances), share=share, keep=keep))
+    return commit(plan(hold(claim(owner, activities=0).instances), share=share, keep=keep))
 
 
 def result_of(activity: ClaimedActivity, value: str = "1") -> Result:

@@ -1,0 +1,392 @@
+"""Commits of turns, and what comes between a turn's load and its commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from orchestrations import activity
+from orchestrations.client.client import DurableClient
+from orchestrations.engine.state import Status
+from orchestrations.runtime.bursts import Burst
+from orchestrations.runtime.commits import commit_safely
+from orchestrations.store import activities, clock, leases, turns
+from orchestrations.store.claims import ClaimedInstance
+from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance
+from tests.bursts import HINTS, drain, kinds_of, new_worker, status_of
+from tests.store.concurrency import at_once, beside, held_beside, run_beside, wait_until_blocked
+from tests.store.holding import PAST, claim, commit, hold, plan, result_of, row_of, start, turn
+
+
+@activity
+def be_settled_elsewhere(_: Any) -> int:
+    """While it runs its lease runs out, and another worker is quicker."""
+
+    def steal() -> None:
+        ActivityTask.objects.update(lease_until=PAST)
+        (taken,) = claim("quick", instances=0).activities
+        activities.settle([result_of(taken, "2")], "quick")
+
+    run_beside(steal)
+    return 1
+
+
+def begin_waiting(*names: str) -> str:
+    """Start an instance and let it come to its first wait; return its id."""
+    instance_id = DurableClient().start_new("wait_for", client_input=list(names or ("a",)))
+    (answer,) = turn("begin", keep=False)
+    assert not answer.is_dropped
+    return instance_id
+
+
+def visible_messages(instance_id: str) -> list[datetime]:
+    rows = InboxMessage.objects.filter(instance__instance_id=instance_id, visible_at__lte=clock.now())
+    return list(rows.values_list("visible_at", flat=True))
+
+
+def assert_due(instance_id: str) -> None:
+    """A message waits, and `due_at` says so (I15)."""
+    waiting = visible_messages(instance_id)
+    due_at = row_of(instance_id).due_at
+    assert waiting
+    assert due_at is not None
+    assert due_at <= min(waiting)
+
+
+# --- a message arrives
+
+
+def test_a_message_that_arrives_between_load_and_commit_is_seen_by_the_commit() -> None:
+    instance_id = begin_waiting("a", "b")
+    DurableClient().raise_event(instance_id, "a", 1)
+    plans = plan(hold(claim("w").instances))
+    run_beside(lambda: DurableClient().raise_event(instance_id, "b", 2))
+    (answer,) = commit(plans)
+    assert (answer.is_kept, len(answer.waiting.letters)) == (True, 1)
+    assert_due(instance_id)
+
+
+def test_a_message_that_arrives_between_load_and_the_last_commit_of_a_burst_wakes_the_queue() -> None:
+    instance_id = begin_waiting("a", "b")
+    DurableClient().raise_event(instance_id, "a", 1)
+    plans = plan(hold(claim("w").instances), keep=False)
+    run_beside(lambda: DurableClient().raise_event(instance_id, "b", 2))
+    HINTS.clear()
+    (answer,) = commit(plans)
+    assert answer.is_kept is False
+    assert_due(instance_id)
+    drain()
+    assert status_of(instance_id) is Status.COMPLETED
+
+
+def test_a_message_that_is_not_committed_yet_when_the_commit_begins_is_never_forgotten() -> None:
+    """The deliverer has the row's lock; the commit waits for it and must look at the inbox only then."""
+    instance_id = begin_waiting("a", "b")
+    DurableClient().raise_event(instance_id, "a", 1)
+    plans = plan(hold(claim("w").instances))
+    with held_beside(lambda: DurableClient().raise_event(instance_id, "b", 2)) as deliver:
+        future = beside(lambda: commit(plans))
+        wait_until_blocked(future)
+        deliver()
+        (answer,) = future.result(20)
+    assert len(answer.waiting.letters) == 1
+    assert_due(instance_id)
+
+
+def test_a_message_that_waits_for_a_commit_finds_the_row_as_the_commit_left_it() -> None:
+    """The commit has the row's lock and sees an empty inbox; who delivers afterwards lowers `due_at` and wakes."""
+    instance_id = begin_waiting("a", "b")
+    DurableClient().raise_event(instance_id, "a", 1)
+    plans = plan(hold(claim("w").instances))
+    HINTS.clear()
+    with held_beside(lambda: commit(plans)) as finish:
+        future = beside(lambda: DurableClient().raise_event(instance_id, "b", 2))
+        wait_until_blocked(future)
+        (answer,) = finish()
+        future.result(20)
+    assert answer.waiting.letters == []
+    assert_due(instance_id)
+    assert HINTS.take() is not None
+
+
+def test_due_at_is_never_null_while_a_message_waits_however_commits_and_deliveries_fall() -> None:
+    instance_id = begin_waiting(*[f"e{n}" for n in range(12)])
+    for number in range(0, 12, 2):
+        DurableClient().raise_event(instance_id, f"e{number}")
+        plans = plan(hold(claim("w").instances), keep=False)
+        found = at_once(
+            [lambda p=plans: commit(p), lambda n=number: DurableClient().raise_event(instance_id, f"e{n + 1}")]  # type: ignore[misc]
+        )
+        assert not [f for f in found if isinstance(f, BaseException)]
+        assert_due(instance_id)
+        turn("w", keep=False)
+    assert status_of(instance_id) is Status.COMPLETED
+
+
+def test_a_timer_leaves_its_instant_as_due_at_and_is_announced_for_then() -> None:
+    instance_id = DurableClient().start_new("wait_or_default", client_input=3)
+    HINTS.clear()
+    turn("w")
+    row = row_of(instance_id)
+    assert row.due_at is not None
+    assert clock.now() + timedelta(seconds=2) < row.due_at < clock.now() + timedelta(seconds=4)
+    assert HINTS.take() == row.due_at
+
+
+# --- a lease is lost
+
+
+@pytest.fixture
+def three() -> list[str]:
+    """Instances that wait and have something to take."""
+    ids = [begin_waiting("a", "b") for _ in range(3)]
+    for instance_id in ids:
+        DurableClient().raise_event(instance_id, "a", 1)
+    return ids
+
+
+def test_a_late_commit_of_a_lost_lease_is_dropped_and_its_batch_mates_commit(three: list[str]) -> None:
+    plans = plan(hold(claim("slow").instances))
+    lost = three[1]
+    Instance.objects.filter(instance_id=lost).update(lease_until=PAST)
+    (theirs,) = turn("quick", keep=False)
+    before = kinds_of(lost)
+    answers = {c.held.facts.instance_id: a for c, a in zip(plans, commit(plans), strict=True)}
+    assert theirs.is_dropped is False
+    assert {i: a.is_dropped for i, a in answers.items()} == {i: i == lost for i in three}
+    assert kinds_of(lost) == before
+    assert before.count("EventRaised") == 1
+    assert {kinds_of(i).count("EventRaised") for i in three} == {1}
+
+
+def test_a_lease_that_ran_out_still_commits_while_nobody_else_has_taken_it(three: list[str]) -> None:
+    plans = plan(hold(claim("slow").instances))
+    Instance.objects.update(lease_until=PAST)
+    assert [a.is_dropped for a in commit(plans)] == [False] * 3
+
+
+def test_the_same_worker_cannot_commit_under_an_epoch_that_it_lost_meanwhile(three: list[str]) -> None:
+    plans = plan(hold(claim("w").instances))
+    Instance.objects.update(lease_until=PAST)
+    for _ in three:
+        claim("w")
+    assert [a.is_dropped for a in commit(plans)] == [True] * 3
+    assert HistoryEvent.objects.filter(kind="EventRaised").count() == 0
+
+
+def test_two_commits_of_one_claim_at_the_same_moment_consume_each_message_once(three: list[str]) -> None:
+    """A zombie and its successor: the row's lock decides, and the epoch tells who is late."""
+    slow = plan(hold(claim("slow").instances))
+    Instance.objects.update(lease_until=PAST)
+    quick = plan([h for _ in three for h in hold(claim("quick").instances)])
+    found = at_once([lambda: commit(slow), lambda: commit(quick)])
+    late, good = (f if isinstance(f, list) else [] for f in found)
+    assert [a.is_dropped for a in late] == [True] * 3
+    assert [a.is_dropped for a in good] == [False] * 3
+    assert {kinds_of(i).count("EventRaised") for i in three} == {1}
+
+
+def test_a_worker_goes_on_after_a_hand_back_and_its_commit_changes_nothing(three: list[str]) -> None:
+    plans = plan(hold(claim("w").instances))
+    HINTS.clear()
+    assert run_beside(lambda: leases.hand_back("w")) == 3
+    assert [a.is_dropped for a in commit(plans)] == [True] * 3
+    drain()
+    assert {kinds_of(i).count("EventRaised") for i in three} == {1}
+
+
+def test_an_instance_that_was_replaced_meanwhile_is_dropped(three: list[str]) -> None:
+    plans = plan(hold(claim("w").instances))
+    DurableClient().start_new("plain", three[0], if_exists="replace_any")
+    answers = {c.held.facts.instance_id: a.is_dropped for c, a in zip(plans, commit(plans), strict=True)}
+    assert answers == {three[0]: True, three[1]: False, three[2]: False}
+    assert row_of(three[0]).name == "plain"
+
+
+def test_a_dropped_instance_still_gets_what_its_batch_mate_sends_to_it() -> None:
+    receiver = begin_waiting("Go")
+    DurableClient().raise_event(receiver, "other", 1)
+    DurableClient().start_new("send", client_input=receiver)
+    plans = plan(hold(claim("slow").instances))
+    Instance.objects.filter(instance_id=receiver).update(lease_owner="", lease_until=None)
+    HINTS.clear()
+    answers = {c.held.facts.instance_id: a.is_dropped for c, a in zip(plans, commit(plans), strict=True)}
+    assert answers[receiver] is True
+    assert sorted(answers.values()) == [False, True]
+    assert_due(receiver)
+    drain()
+    assert status_of(receiver) is Status.COMPLETED
+
+
+# --- a result is lost
+
+
+def test_a_result_settled_elsewhere_drops_its_plan_and_the_others_of_it_become_messages() -> None:
+    pk = start("fan_out", 3)
+    (answer,) = turn("w")
+    first, second, third = answer.share
+    held = _held_after(answer, pk, "w")
+    plans = plan(hold(held, [result_of(first, "10"), result_of(second, "20")]))
+    # the first one's lease ran out; another worker claims and settles it
+    ActivityTask.objects.filter(pk=first.id).update(lease_until=PAST)
+    (again,) = claim("other").activities
+    assert activities.settle([result_of(again, "1")], "other") == 1
+    (dropped,) = commit(plans)
+    assert (dropped.is_dropped, dropped.results_in_hand) == (True, [])
+    results = [json.loads(body)["Result"] for body in InboxMessage.objects.values_list("body", flat=True)]
+    assert sorted(results) == ["1", "20"]
+    assert list(ActivityTask.objects.values_list("pk", flat=True)) == [third.id]
+    assert Instance.objects.get(pk=pk).due_at is not None
+
+
+def test_an_instance_whose_plan_fell_over_a_lost_result_is_not_left_under_our_lease() -> None:
+    """The supervisor renews what a living worker holds, so nobody would ever turn it again."""
+    worker = new_worker()
+    client = DurableClient()
+    instance_id = client.start_new("call", client_input="be_settled_elsewhere")
+    Burst(worker, "main.default").run()
+    worker.close()
+    assert not Instance.objects.exclude(lease_owner="").exists()
+    drain()
+    assert client.get_status(instance_id).output == 2
+    assert kinds_of(instance_id).count("TaskCompleted") == 1
+
+
+def test_results_whose_lease_was_lost_come_back_to_be_settled(three: list[str]) -> None:
+    start("fan_out", 2)
+    answer = next(a for a in turn("w", share=True) if a.share)
+    held = _held_after(answer, answer.share[0].instance, "w")
+    results = [result_of(a) for a in answer.share]
+    plans = plan(hold(held, results))
+    leases.hand_back("w", keep_activity=answer.share[0].id)
+    (dropped,) = commit(plans)
+    assert dropped.results_in_hand == results
+    assert activities.settle(dropped.results_in_hand, "w") == 1
+
+
+def _held_after(answer: turns.Committed, pk: int, owner: str) -> list[ClaimedInstance]:
+    """Return the instance as its holder knows it after the commit."""
+    assert answer.is_kept
+    Instance.objects.filter(pk=pk).update(lease_owner="", due_at=clock.now())
+    ActivityTask.objects.filter(instance=pk).update(due_at="2100-01-01T00:00:00Z")
+    found = [row for row in claim(owner).instances if row.lease.instance == pk]
+    ActivityTask.objects.filter(instance=pk).update(due_at=clock.now())
+    return found
+
+
+# --- a batch is poisoned
+
+
+def test_a_poisoned_plan_parks_its_instance_and_the_others_commit(three: list[str]) -> None:
+    plans = plan(hold(claim("w").instances))
+    bad = plans[1]
+    bad.held.history_length -= 1  # its events collide with one that is stored
+    answers = commit_safely(plans, clock.now(), "code")
+    assert answers is not None
+    assert [a.is_dropped for a in answers] == [False, True, False]
+    row = row_of(bad.held.facts.instance_id)
+    assert (row.blocked, row.status, row.lease_owner) == ("payload", "Running", "")
+    assert [kinds_of(i).count("EventRaised") for i in three] == [int(i != bad.held.facts.instance_id) for i in three]
+
+
+def test_a_database_error_in_a_commit_leaves_nothing_of_it(three: list[str]) -> None:
+    plans = plan(hold(claim("w").instances))
+    plans[-1].held.history_length -= 1
+    before = (HistoryEvent.objects.count(), InboxMessage.objects.count())
+    with pytest.raises(DatabaseError):
+        commit(plans)
+    assert (HistoryEvent.objects.count(), InboxMessage.objects.count()) == before
+
+
+def test_after_a_lost_answer_one_row_tells_whether_the_batch_was_stored(three: list[str]) -> None:
+    plans = plan(hold(claim("w").instances))
+    lengths = [c.held.history_length + len(c.plan.events if c.plan else []) for c in plans]
+    assert not turns.is_committed(plans[0].held, lengths[0])
+    commit(plans)
+    assert [turns.is_committed(c.held, n) for c, n in zip(plans, lengths, strict=True)] == [True] * 3
+
+
+def test_a_message_consumed_by_somebody_else_rolls_the_commit_back(three: list[str]) -> None:
+    """It cannot happen under the epoch; if it does, nothing may be stored."""
+    plans = plan(hold(claim("w").instances))
+    InboxMessage.objects.filter(pk=plans[0].consumed[0]).delete()
+    with pytest.raises(RuntimeError, match="consumed by somebody else"):
+        commit(plans)
+    assert HistoryEvent.objects.filter(kind="EventRaised").count() == 0
+
+
+# --- management against a commit
+
+
+def _terminate(instance_id: str) -> None:
+    DurableClient().terminate(instance_id, "enough")
+
+
+def _suspend(instance_id: str) -> None:
+    DurableClient().suspend(instance_id)
+
+
+@pytest.mark.parametrize(("order", "expected"), [(_terminate, "Terminated"), (_suspend, "Suspended")])
+@pytest.mark.parametrize("is_first", [True, False], ids=["before the commit", "behind the commit"])
+def test_an_order_that_meets_a_commit_is_carried_out(
+    order: Callable[[str], None], expected: str, *, is_first: bool
+) -> None:
+    instance_id = begin_waiting("a", "b")
+    DurableClient().raise_event(instance_id, "a", 1)
+    plans = plan(hold(claim("w").instances), keep=False)
+    first, second = (lambda: order(instance_id)), (lambda: commit(plans))
+    if not is_first:
+        first, second = second, first
+    with held_beside(first) as finish:
+        future = beside(second)
+        wait_until_blocked(future)
+        finish()
+        future.result(20)
+    assert_due(instance_id)
+    drain()
+    assert row_of(instance_id).status == expected
+    assert kinds_of(instance_id).count("EventRaised") == 1
+
+
+def test_terminating_what_has_just_completed_is_refused() -> None:
+    instance_id = begin_waiting("a")
+    DurableClient().raise_event(instance_id, "a", 1)
+    plans = plan(hold(claim("w").instances))
+    with held_beside(lambda: commit(plans)) as finish:
+        future = beside(lambda: DurableClient().terminate(instance_id))
+        wait_until_blocked(future)
+        finish()
+        assert getattr(future.exception(20), "code", "") == "instance.terminal"
+    assert not InboxMessage.objects.exists()
+
+
+def test_an_ended_instance_leaves_no_timer_no_open_activity_and_nothing_due() -> None:
+    start("fan_out", 5)
+    turn("w", share=False, keep=False)
+    DurableClient().terminate(Instance.objects.get().instance_id)
+    turn("w", keep=False)
+    assert not ActivityTask.objects.exists()
+    assert not InboxMessage.objects.exists()
+    assert Instance.objects.get().due_at is None
+
+
+def test_a_delivery_that_rolls_back_leaves_nothing_and_announces_nothing() -> None:
+    instance_id = begin_waiting("a")
+    HINTS.clear()
+
+    def give_up() -> None:
+        with transaction.atomic():
+            DurableClient().raise_event(instance_id, "a", 1)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        run_beside(give_up)
+    assert HINTS.take() is None
+    assert not InboxMessage.objects.exists()
+    assert row_of(instance_id).due_at is None
+    assert connection.in_atomic_block is False
