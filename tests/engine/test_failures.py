@@ -181,7 +181,7 @@ class WithProperties(Exception):
         """Its own."""
         raise AssertionError
 
-    details = kind = sequence = property(lambda self: 1 / 0)  # type: ignore[assignment]
+    details = kind = sequence = property(lambda self: 1 / 0)
 
 
 class NewArguments(OSError):
@@ -200,7 +200,8 @@ def test_declared_exception_of_an_odd_shape_can_be_caught_by_its_class(kind: typ
         try:
             yield context.task_all([context.call_activity("A")])
         except kind as error:
-            return [repr(error.details.message), len(error.failures), str(error)]  # type: ignore[attr-defined]
+            assert isinstance(error, TaskFailedError)
+            return [repr(error.details.message), len(error.failures), str(error)]
 
     assert run(f, failed(1, details)).output == ["'odd'", 1, "i: Activity task #1 failed: odd"]
 
