@@ -24,6 +24,8 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+LEVELS_LOOKED_AT = 200
+"""How deep an error's path is looked for: far below what the stack can hold, wherever the call comes from."""
 
 
 def dump(value: Any, what: str = "The value", limits: Limits = DEFAULT_LIMITS) -> str:
@@ -116,7 +118,7 @@ def _find_bad(value: Any, path: str, above: set[int]) -> tuple[str, str] | None:
         return None
     if isinstance(value, float):
         return None if value - value == 0 else (path, f"the number {value}")
-    if id(value) in above or len(above) > 900:
+    if id(value) in above or len(above) > LEVELS_LOOKED_AT:
         return path, "a circular or endless structure"
     above = above | {id(value)}
     if isinstance(value, list | tuple):

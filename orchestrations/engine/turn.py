@@ -110,7 +110,7 @@ class Turn:
         self.is_sealed = True
         if self._body is not None:
             self._body.close()
-            self._body = None
+            self._body = self._awaited = None
 
     def waiting(self, limit: int = 20) -> list[dict[str, Any]]:
         """Describe what the body waits for, at most `limit` tasks."""

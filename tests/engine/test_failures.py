@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
-from typing import Any
+import sys
+from typing import Any, cast
 
 import pytest
 
@@ -148,8 +149,6 @@ def test_name_from_a_payload_is_never_imported() -> None:
     """FAIL-5."""
     kind = failure_type("antigravity.Thing")
     assert issubclass(kind, TaskFailedError)
-    import sys
-
     assert "antigravity" not in sys.modules
 
 
@@ -200,8 +199,8 @@ def test_declared_exception_of_an_odd_shape_can_be_caught_by_its_class(kind: typ
         try:
             yield context.task_all([context.call_activity("A")])
         except kind as error:
-            assert isinstance(error, TaskFailedError)
-            return [repr(error.details.message), len(error.failures), str(error)]
+            failed_task = cast(TaskFailedError, error)
+            return [repr(failed_task.details.message), len(failed_task.failures), str(error)]
 
     assert run(f, failed(1, details)).output == ["'odd'", 1, "i: Activity task #1 failed: odd"]
 

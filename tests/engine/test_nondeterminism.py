@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from orchestrations.engine.events import HistoryEvent
+from orchestrations.engine.events import ExecutionTerminated, HistoryEvent
+from orchestrations.engine.retries import RetryOptions
 from orchestrations.engine.state import Status
 from orchestrations.engine.turn import Turn
 from orchestrations.errors import NondeterminismError
-from tests.builders import HistoryBuilder, Play, activity, body, child, done, ended, fired, raised, timer
+from tests.builders import T0, HistoryBuilder, Play, activity, body, child, done, ended, failed, fired, raised, timer
 
 SECOND = timedelta(seconds=1)
 
@@ -191,9 +192,6 @@ def test_end_may_stand_behind_the_last_turn() -> None:
 
 def test_terminated_history_replays_whatever_the_code_would_have_asked_for() -> None:
     """NDT-7: a termination never needed the code."""
-    from orchestrations.engine.events import ExecutionTerminated
-    from tests.builders import T0
-
     terminated = ExecutionTerminated(timestamp=T0, input='"why"')
     events = HistoryBuilder().turn(activity(1, "A")).turn(raised("E"), terminated, ended("why", Status.TERMINATED))
     turn = Turn(body(asks_a_then_b))
@@ -221,9 +219,6 @@ def test_reordered_activities_are_noticed() -> None:
 
 
 def test_retry_that_was_removed_is_noticed() -> None:
-    from orchestrations.engine.retries import RetryOptions
-    from tests.builders import failed
-
     def retried(context: Any) -> Any:
         yield context.call_activity("A", retry=RetryOptions(1, 3))
 

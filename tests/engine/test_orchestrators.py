@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -238,8 +239,6 @@ def test_uuids_differ_within_an_instance_and_are_the_same_on_replay() -> None:
 
 def test_uuid_follows_the_published_recipe() -> None:
     """TIM-3."""
-    import uuid
-
     namespace = uuid.uuid5(uuid.NAMESPACE_OID, "9e952958-5e33-4daf-827f-2fa12937b875")
     expected = str(uuid.uuid5(namespace, "i_2026-03-01T08:00:00.000000Z_0"))
     assert run(lambda context: context.new_uuid()).output == expected
