@@ -21,7 +21,8 @@ from orchestrations.runtime import queues
 RAW_COMMIT, CREATE, BULK = "raw insert + commit", "objects.create", "bulk_create rows"
 HAND_OVER, EMPTY_JOB = "Redis hand-over", "RQ empty job"
 
-RAW_ROWS, CREATED_ROWS, BULK_ROWS, HAND_OVERS, JOBS = 150, 100, 2000, 150, 200
+RAW_ROWS, CREATED_ROWS, BULK_ROWS, HAND_OVERS, JOBS = 120, 60, 1000, 100, 200
+REPEATS = 3
 JOB = "tests.benchmarks.ground.do_nothing"
 
 
@@ -63,7 +64,7 @@ class Ground:
         self._samples: dict[str, list[float]] = {}
 
     def sample(self, *, jobs: bool = False) -> None:
-        """Measure each once more, in about a third of a second; with `jobs` RQ as well, in about a second."""
+        """Measure each once more, in a fraction of a second; with `jobs` RQ as well, in about a second."""
         self._add(RAW_COMMIT, RAW_ROWS, _insert_raw)
         self._add(CREATE, CREATED_ROWS, _create)
         self._add(BULK, BULK_ROWS, _create_in_bulk)
@@ -87,11 +88,11 @@ class Ground:
         self._samples.setdefault(name, []).append(count / (time.perf_counter() - began))
 
 
-def repeat(ground: Ground, measure: Callable[[], float], *, times: int = 3, jobs: bool = False) -> float:
-    """Return the median of some measurements; the ground is measured before, between and after them."""
+def repeat(ground: Ground, measure: Callable[[], float], *, jobs: bool = False) -> float:
+    """Return the median of three measurements; the ground is measured before, between and after them."""
     ground.sample(jobs=jobs)
     found = []
-    for _ in range(times):
+    for _ in range(REPEATS):
         found.append(measure())
         ground.sample(jobs=jobs)
     return statistics.median(found)
@@ -110,8 +111,7 @@ def _create() -> None:
 
 
 def _create_in_bulk() -> None:
-    for _ in range(0, BULK_ROWS, 1000):
-        GroundRow.objects.bulk_create([GroundRow(name=f"row {number}", body="body") for number in range(1000)])
+    GroundRow.objects.bulk_create([GroundRow(name=f"row {number}", body="body") for number in range(BULK_ROWS)])
 
 
 def _hand_over() -> None:

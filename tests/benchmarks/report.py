@@ -30,7 +30,7 @@ class Line:
     """One figure. `ground` is in the figure's unit."""
 
     workload: str
-    size: int | str
+    size: int
     workers: int | str
     figure: float
     unit: str
@@ -48,8 +48,7 @@ class Line:
         ground = f"{self.ground_name}: {_short(self.ground)}" if self.ground is not None else "–"
         ratio = _short(self.ratio) if self.ground is not None else "–"
         goal = self.goal.judge(self.figure, self.ratio) if self.goal else ""
-        size = f"{self.size:,}" if isinstance(self.size, int) else self.size
-        return (self.workload, size, str(self.workers), _short(self.figure), self.unit, ground, ratio, goal)
+        return (self.workload, f"{self.size:,}", str(self.workers), _short(self.figure), self.unit, ground, ratio, goal)
 
 
 class Report:
@@ -64,8 +63,9 @@ class Report:
         self.lines.append(line)
 
     def render(self) -> str:
-        """Return the aligned table, in the order of the workloads' names."""
-        rows = [HEADINGS, *(line.cells() for line in sorted(self.lines, key=lambda line: line.workload))]
+        """Return the aligned table, in the order of workloads, sizes and workers."""
+        lines = sorted(self.lines, key=lambda line: (line.workload, line.size, str(line.workers)))
+        rows = [HEADINGS, *(line.cells() for line in lines)]
         widths = [max(len(row[place]) for row in rows) for place in range(len(HEADINGS))]
         return "\n".join([self.title, *(_aligned(row, widths) for row in rows)])
 

@@ -52,8 +52,8 @@ def test_w6_lone_timer(size: int, workers: int, ground: Ground, report: Report) 
     with run_workers(workers):
         measures.warm_up()
         ground.sample()
-        for number in range(24):
-            ids = measures.start_many("timer", 0.15 + 0.137 * (number % 8), size)
+        for number in range(20):
+            ids = measures.start_many("timer", 0.15 + 0.137 * (number % 7), size)
             measures.wait_until(lambda i=ids[0]: measures.fire_at(i) is not None, 0.02)  # type: ignore[misc]
             at = measures.fire_at(ids[0])
             assert at is not None
