@@ -105,7 +105,7 @@ def settle(results: Sequence[Result], owner: str) -> int:
             for r in results
             if r.activity.id in ours
             and (target := targets.get(r.activity.instance)) is not None
-            and target.execution == r.activity.execution
+            and target.takes(r.activity.execution)
         ]
         if messages:
             inbox.insert_messages(messages)

@@ -178,20 +178,20 @@ def _outgoing(c: TurnCommit, made: Effects, targets: dict[int, inbox.Target]) ->
     assert c.plan is not None
     pk, execution, now, found = c.held.lease.instance, c.held.facts.execution_id, c.plan.now, []
     parent = targets.get(c.held.parent) if c.held.parent else None
-    if c.plan.outcome is not None and parent is not None and parent.execution == c.held.parent_execution:
+    if c.plan.outcome is not None and parent is not None and parent.takes(c.held.parent_execution):
         attempt = c.plan.outcome.attempt or 1
         key = f"child/{c.held.parent_execution}/{c.plan.outcome.task_scheduled_id}/{attempt}"
         found.append(inbox.Message(parent.id, c.plan.outcome, now, key, parent.execution))
     for event in c.plan.sends:
         receiver = targets.get(made.receivers.get((c.held.hub_id, event.instance_id), 0))
-        if receiver is not None and not Status(receiver.status).is_terminal:
+        if receiver is not None and receiver.takes(""):
             raised = EventRaised(timestamp=now, name=event.name, input=event.input)
             found.append(inbox.Message(receiver.id, raised, now, f"sent/{pk}/{execution}/{event.event_id}"))
     for child in made.children_to_end.get(pk, ()):
         reason = payloads.dump(c.plan.ends_children)
         ended = ExecutionTerminated(timestamp=now, input=reason)
         found.append(inbox.Message(child, ended, now, f"terminate/{pk}/{execution}"))
-    return [m for m in found if m.instance in targets]
+    return [m for m in found if m.instance in targets and targets[m.instance].takes(m.execution)]
 
 
 def _new_child(c: TurnCommit, event: SubOrchestrationInstanceCreated) -> NewInstance:

@@ -15,6 +15,7 @@ from orchestrations.engine.events import (
     ExecutionTerminated,
     HistoryEvent,
 )
+from orchestrations.engine.state import Status
 from orchestrations.store import sql
 from orchestrations.store.models import InboxMessage, Instance
 from orchestrations.store.signals import announce_work
@@ -68,15 +69,21 @@ class Target:
     due_at: datetime | None
     lease_until: datetime | None
 
+    def takes(self, execution: str) -> bool:
+        """Tell whether a message for that execution counts: what has ended takes nothing any more (INS-3)."""
+        return not Status(self.status).is_terminal and execution in ("", self.execution)
+
 
 def deliver(instance: int, event: HistoryEvent, *, visible_at: datetime, dedup_key: str, execution: str = "") -> None:
-    """Store a message for the instance and lower its `due_at`; once for each `dedup_key`.
+    """Store a message for the instance and lower its `due_at`; once for each `dedup_key`. An ended one takes nothing.
 
     Durable when the caller's transaction commits, which must be open; its queue is woken after that. The orchestrator
     has not seen the message yet. Takes the instance row's lock, by a statement before the message's.
     """
     assert connection.in_atomic_block, "deliver() must be called in a transaction"
     targets = lock([instance])
+    if instance not in targets or not targets[instance].takes(execution):
+        return
     message = Message(instance, event, visible_at, dedup_key, execution)
     insert_messages([message])
     lower_due([message])

@@ -390,3 +390,53 @@ def test_a_delivery_that_rolls_back_leaves_nothing_and_announces_nothing() -> No
     assert not InboxMessage.objects.exists()
     assert row_of(instance_id).due_at is None
     assert connection.in_atomic_block is False
+
+
+# --- what has ended stays as it is (INS-3)
+
+
+def test_the_ends_of_children_do_not_bring_a_terminated_parent_back_to_life() -> None:
+    client = DurableClient()
+    parent = client.start_new("parent", client_input=["a", "b"])
+    drain()
+    client.terminate(parent, "enough")
+    drain()
+    assert status_of(parent) is Status.TERMINATED
+    assert not [kind for kind in kinds_of(parent) if kind.startswith("SubOrchestrationInstanceFailed")]
+    assert not InboxMessage.objects.exists()
+
+
+def test_a_late_result_does_not_bring_a_terminated_instance_back_to_life() -> None:
+    client = DurableClient()
+    instance_id = client.start_new("fan_out", client_input=2)
+    turn("w", share=False, keep=False)
+    mine = claim("w", instances=0).activities
+    client.terminate(instance_id, "enough")
+    turn("w", keep=False)
+    before = kinds_of(instance_id)
+    activities.settle([result_of(a) for a in mine], "w")
+    drain()
+    assert (status_of(instance_id), kinds_of(instance_id)) == (Status.TERMINATED, before)
+    assert not ActivityTask.objects.exists()
+    assert not InboxMessage.objects.exists()
+
+
+def test_a_child_that_ends_while_its_parent_is_terminated_keeps_its_end() -> None:
+    """The parent's turn has found the child alive; by its commit the child has completed."""
+    client = DurableClient()
+    parent = client.start_new("parent", client_input=["a"])
+    drain()
+    child = Instance.objects.get(parent__instance_id=parent).instance_id
+    client.terminate(parent)
+    plans = plan(hold(claim("w").instances), keep=False)
+    client.raise_event(child, "a", 1)
+    ending = plan(hold(claim("other").instances), keep=False)
+    with held_beside(lambda: commit(ending)) as finish:
+        future = beside(lambda: commit(plans))
+        wait_until_blocked(future)
+        finish()
+        future.result(20)
+    drain()
+    assert status_of(child) is Status.COMPLETED
+    assert status_of(parent) is Status.TERMINATED
+    assert kinds_of(child).count("ExecutionTerminated") == 0

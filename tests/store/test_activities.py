@@ -1,0 +1,132 @@
+"""Activities: settled once, given back, deferred; several workers at once."""
+
+from __future__ import annotations
+
+import json
+
+from orchestrations.client.client import DurableClient
+from orchestrations.engine.state import Status
+from orchestrations.store import activities, clock, leases
+from orchestrations.store.models import ActivityTask, InboxMessage, Instance
+from tests.bursts import HINTS, drain, status_of
+from tests.store.concurrency import at_once
+from tests.store.holding import PAST, claim, result_of, row_of, start, turn
+
+
+def test_two_outcomes_of_one_attempt_at_the_same_moment_count_once() -> None:
+    start("call", "echo")
+    turn("w", share=False, keep=False)
+    (slow,) = claim("slow").activities
+    ActivityTask.objects.update(lease_until=PAST)
+    (quick,) = claim("quick").activities
+    found = at_once(
+        [
+            lambda: activities.settle([result_of(slow, "1")], "slow"),
+            lambda: activities.settle([result_of(quick, "2")], "quick"),
+        ]
+    )
+    assert found == [0, 1]
+    assert [json.loads(body)["Result"] for body in InboxMessage.objects.values_list("body", flat=True)] == ["2"]
+
+
+def test_an_outcome_settled_again_does_not_count() -> None:
+    start("call", "echo")
+    turn("w", share=False, keep=False)
+    (mine,) = claim("w").activities
+    assert activities.settle([result_of(mine)], "w") == 1
+    assert activities.settle([result_of(mine)], "w") == 0
+    assert InboxMessage.objects.count() == 1
+
+
+def test_results_of_one_instance_settled_by_two_workers_at_once_all_arrive() -> None:
+    instance_id = DurableClient().start_new("fan_out", client_input=20)
+    turn("w", share=False, keep=False)
+    first, second = claim("a", activities=10).activities, claim("b", activities=10).activities
+    found = at_once(
+        [
+            lambda: activities.settle([result_of(a, "1") for a in first], "a"),
+            lambda: activities.settle([result_of(a, "1") for a in reversed(second)], "b"),
+        ]
+    )
+    assert found == [10, 10]
+    assert row_of(instance_id).due_at is not None
+    drain()
+    assert DurableClient().get_status(instance_id).output == 20
+
+
+def test_an_outcome_for_an_instance_that_was_replaced_is_dropped() -> None:
+    DurableClient().start_new("call", "same", "echo")
+    turn("w", share=False, keep=False)
+    (mine,) = claim("w").activities
+    DurableClient().start_new("wait_for", "same", ["a"], if_exists="replace_any")
+    assert activities.settle([result_of(mine)], "w") == 0
+    assert InboxMessage.objects.exclude(kind="ExecutionStarted").count() == 0
+
+
+def test_what_was_put_back_can_be_claimed_and_does_not_count_as_lost() -> None:
+    start("fan_out", 3)
+    turn("w", share=False, keep=False)
+    mine = claim("w").activities
+    HINTS.clear()
+    activities.put_back(mine[1:], "w")
+    assert HINTS.take() is not None
+    assert [(a.id, a.lost_attempts) for a in claim("b").activities] == [(a.id, 0) for a in mine[1:]]
+
+
+def test_what_another_holds_cannot_be_put_back() -> None:
+    start("call", "echo")
+    turn("w", share=False, keep=False)
+    mine = claim("w").activities
+    ActivityTask.objects.update(lease_until=PAST)
+    claim("b")
+    activities.put_back(mine, "w")
+    assert ActivityTask.objects.get().lease_owner == "b"
+    activities.put_back([], "w")
+
+
+def test_a_deferred_attempt_is_offered_again_later_with_a_mark() -> None:
+    start("call", "echo")
+    turn("w", share=False, keep=False)
+    (mine,) = claim("w").activities
+    activities.defer(mine, "w", "missing-function", clock.now(), 2.0)
+    row = ActivityTask.objects.get()
+    assert (row.blocked, row.lease_owner) == ("missing-function", "")
+    assert not claim("w").activities
+    assert HINTS.take() is not None
+
+
+def test_new_code_makes_due_what_was_deferred_or_parked_under_other_code() -> None:
+    instance_id = DurableClient().start_new("call", client_input="echo")
+    turn("w", share=False, keep=False)
+    (mine,) = claim("w").activities
+    activities.defer(mine, "w", "missing-function", clock.now(), 600)
+    start()
+    (parked,) = claim("w").instances
+    leases.park(parked, "missing-function", "Nobody has it.", "old", clock.now())
+    assert leases.retry_blocked("old", clock.now()) == 1  # the activity does not say under which code
+    assert leases.retry_blocked("new", clock.now()) == 2
+    drain()
+    assert status_of(instance_id) is Status.COMPLETED
+
+
+def test_a_parked_instance_is_tried_again_ever_more_rarely() -> None:
+    start()
+    pauses = []
+    for _ in range(9):
+        Instance.objects.update(due_at=PAST)
+        (held,) = claim("w").instances
+        now = clock.now()
+        leases.park(held, "payload", "It cannot be read.", "code", now)
+        due_at = Instance.objects.get().due_at
+        assert due_at is not None
+        pauses.append(round((due_at - now).total_seconds()))
+    assert pauses == [10, 20, 40, 80, 160, 320, 600, 600, 600]
+    assert json.loads(Instance.objects.get().blocked_detail)["tries"] == 9
+
+
+def test_parking_under_a_lost_lease_changes_nothing() -> None:
+    start()
+    (held,) = claim("w").instances
+    leases.hand_back("w")
+    leases.park(held, "payload", "It cannot be read.", "code", clock.now())
+    assert Instance.objects.get().blocked == ""

@@ -1,0 +1,154 @@
+"""Messages: once for each key, in order, and `due_at` follows them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+
+from orchestrations.client.client import DurableClient
+from orchestrations.engine.events import EventRaised, TimerFired
+from orchestrations.engine.state import Status
+from orchestrations.store import clock, inbox, looks
+from orchestrations.store.models import EventReceipt, InboxMessage, Instance
+from tests.bursts import HINTS, drain, status_of
+from tests.store.concurrency import at_once
+from tests.store.holding import claim, row_of, start, turn
+
+
+def deliver(pk: int, key: str, *, seconds: float = 0.0) -> None:
+    now = clock.now()
+    with transaction.atomic():
+        event = EventRaised(timestamp=now, name=key)
+        inbox.deliver(pk, event, visible_at=now + timedelta(seconds=seconds), dedup_key=key)
+
+
+def test_events_with_one_event_id_raised_at_the_same_moment_count_once() -> None:
+    instance_id = DurableClient().start_new("wait_for", client_input=["a", "a"])
+    drain()
+    found = at_once([lambda: DurableClient().raise_event(instance_id, "a", 1, event_id="x")] * 5)
+    assert sorted(str(f) for f in found) == ["False"] * 4 + ["True"]
+    assert (EventReceipt.objects.count(), InboxMessage.objects.count()) == (1, 1)
+
+
+def test_events_raised_at_the_same_moment_are_all_kept() -> None:
+    names = [f"e{n}" for n in range(6)]
+    instance_id = DurableClient().start_new("wait_for", client_input=names)
+    drain()
+    at_once([lambda name=name: DurableClient().raise_event(instance_id, name) for name in names])  # type: ignore[misc]
+    assert InboxMessage.objects.count() == 6
+    drain()
+    assert status_of(instance_id) is Status.COMPLETED
+
+
+def test_a_message_with_a_key_that_was_used_is_not_stored_again() -> None:
+    pk = start()
+    deliver(pk, "same")
+    deliver(pk, "same")
+    assert InboxMessage.objects.filter(dedup_key="same").count() == 1
+
+
+def test_delivering_needs_a_transaction() -> None:
+    pk = start()
+    event = EventRaised(timestamp=clock.now(), name="a")
+    with pytest.raises(AssertionError, match="in a transaction"):
+        inbox.deliver(pk, event, visible_at=clock.now(), dedup_key="a")
+
+
+def test_due_at_is_lowered_and_never_raised() -> None:
+    pk = start()
+    turn("w", keep=False)
+    assert Instance.objects.get(pk=pk).due_at is None
+    deliver(pk, "late", seconds=60)
+    late = Instance.objects.get(pk=pk).due_at
+    deliver(pk, "early", seconds=30)
+    early = Instance.objects.get(pk=pk).due_at
+    deliver(pk, "latest", seconds=90)
+    assert late is not None
+    assert early is not None
+    assert early < late
+    assert Instance.objects.get(pk=pk).due_at == early
+
+
+def test_a_message_for_later_is_announced_for_its_instant() -> None:
+    pk = start()
+    turn("w", keep=False)
+    HINTS.clear()
+    deliver(pk, "later", seconds=3)
+    assert HINTS.take() == Instance.objects.get(pk=pk).due_at
+
+
+def test_a_message_to_a_leased_instance_wakes_nobody_for_its_holder_will_see_it() -> None:
+    pk = start()
+    claim("w")
+    HINTS.clear()
+    deliver(pk, "a")
+    assert HINTS.take() is None
+
+
+@pytest.mark.parametrize(("columns", "counts"), [({"status": "Suspended"}, False), ({"blocked": "payload"}, False)])
+def test_only_management_counts_for_an_instance_that_is_suspended_or_parked(
+    columns: dict[str, str], counts: bool
+) -> None:
+    pk = start()
+    turn("w", keep=False)
+    Instance.objects.filter(pk=pk).update(**columns, blocked_detail="{}")
+    deliver(pk, "a")
+    assert (Instance.objects.get(pk=pk).due_at is not None) is counts
+    DurableClient().terminate(Instance.objects.get(pk=pk).instance_id)
+    assert Instance.objects.get(pk=pk).due_at is not None
+
+
+def test_a_look_returns_what_is_visible_in_order_and_the_earliest_of_what_comes_later() -> None:
+    pk = start()
+    turn("w", keep=False)
+    deliver(pk, "second")
+    deliver(pk, "later", seconds=60)
+    deliver(pk, "latest", seconds=90)
+    execution = Instance.objects.get(pk=pk).execution
+    fired = TimerFired(timestamp=clock.now(), timer_id=1, fire_at=clock.now())
+    with transaction.atomic():
+        inbox.deliver(pk, fired, visible_at=clock.now() - timedelta(seconds=5), dedup_key="first", execution=execution)
+    found = looks.look([pk], clock.now())[pk]
+    assert [letter.execution for letter in found.letters] == [execution, ""]
+    assert found.later == InboxMessage.objects.get(dedup_key="later").visible_at
+    assert found.due_at(Status.RUNNING) == found.letters[0].visible_at
+    assert (found.due_at(Status.SUSPENDED), found.has_visible(Status.SUSPENDED)) == (None, False)
+
+
+def test_looking_for_nobody_asks_nothing() -> None:
+    assert looks.look([], clock.now()) == {}
+
+
+def test_an_inbox_is_full_at_its_limit() -> None:
+    pk = start()
+    assert not inbox.is_full(pk, 2)
+    deliver(pk, "a")
+    assert inbox.is_full(pk, 2)
+
+
+def test_a_suspended_instance_takes_its_messages_in_order_when_it_is_resumed() -> None:
+    client = DurableClient()
+    instance_id = client.start_new("wait_for", client_input=["a", "a", "a"])
+    drain()
+    client.suspend(instance_id)
+    drain()
+    for number in range(3):
+        client.raise_event(instance_id, "a", number)
+    assert row_of(instance_id).due_at is None
+    client.resume(instance_id)
+    drain()
+    assert client.get_status(instance_id).output == [0, 1, 2]
+
+
+def test_what_has_ended_and_executions_that_are_gone_take_nothing() -> None:
+    pk = start("plain", None)
+    event = EventRaised(timestamp=clock.now(), name="a")
+    with transaction.atomic():
+        inbox.deliver(pk, event, visible_at=clock.now(), dedup_key="gone", execution="gone")
+    turn("w")
+    deliver(pk, "late")
+    deliver(pk + 1, "nobody")
+    assert not InboxMessage.objects.exists()
+    assert Instance.objects.get(pk=pk).due_at is None
