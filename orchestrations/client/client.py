@@ -74,7 +74,6 @@ class DurableClient:
         if not -9 <= priority <= 9:
             raise InvalidError(f"The priority must be from -9 to 9, not {priority}.", code="priority.invalid")
         new = instances.NewInstance(
-            hub_id=instances.hub_id_of(self.hub),
             instance_id=ids.check_instance_id(uuid.uuid4().hex if instance_id is None else instance_id),
             name=wanted,
             queue=default_queue() if self.hub == conf.HUB else f"{self.hub}.{conf.QUEUE}",
@@ -84,6 +83,7 @@ class DurableClient:
             tags=_check_tags(tags or {}),
             priority=priority,
             start_at=_aware(start_at),
+            hub_id=instances.hub_id_of(self.hub),  # last, for it may create the hub
         )
         with transaction.atomic():
             return instances.create(new, if_exists)

@@ -11,16 +11,25 @@ COUNT_LIMIT = 1000
 
 
 def count_due(now: datetime) -> dict[str, int]:
-    """Return queue → number of work items that are due and nobody's (lapsed leases included), cut at 1000."""
+    """Return queue → number of work items that are due and nobody's (lapsed leases included).
+
+    Counting stops at 1000 rows of a queue and table, so that a backlog costs little and hides no other queue.
+    """
     counts: dict[str, int] = {}
     for table in (INSTANCE, ACTIVITY):
+        # the names are stepped through in the index, which is quicker than DISTINCT over a backlog
         rows = sql.fetch(
-            f"SELECT queue, count(*) FROM (SELECT queue FROM {table}"
-            " WHERE due_at <= %s AND (lease_owner = '' OR lease_until <= %s) LIMIT %s) AS found GROUP BY queue",
+            f"WITH RECURSIVE queues(queue) AS (SELECT min(queue) FROM {table} WHERE due_at IS NOT NULL"
+            f" UNION ALL SELECT (SELECT min(t.queue) FROM {table} t WHERE t.due_at IS NOT NULL AND t.queue > q.queue)"
+            " FROM queues q WHERE q.queue IS NOT NULL)"
+            f" SELECT queue, (SELECT count(*) FROM (SELECT 1 FROM {table} t WHERE t.queue = queues.queue"
+            " AND t.due_at <= %s AND (t.lease_owner = '' OR t.lease_until <= %s) LIMIT %s) AS found)"
+            " FROM queues WHERE queue IS NOT NULL",
             [now, now, COUNT_LIMIT],
         )
         for queue, count in rows:
-            counts[queue] = counts.get(queue, 0) + count
+            if count:
+                counts[queue] = counts.get(queue, 0) + count
     return counts
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
-from django.db import connection
+from django.db import connection, transaction
 
 from orchestrations.engine import payloads
 from orchestrations.engine.events import ExecutionStarted, ExecutionTerminated, ParentInstance
 from orchestrations.engine.state import Status
-from orchestrations.errors import InstanceExistsError, InstanceNotFoundError, WrongStatusError
+from orchestrations.errors import InstanceExistsError, InstanceNotFoundError, InvalidError, WrongStatusError
 from orchestrations.store import inbox, sql
 from orchestrations.store.models import EventReceipt, Instance, TaskHub
 from orchestrations.store.signals import announce_change, announce_work
@@ -175,17 +177,27 @@ def accept_event(instance: int, event_id: str, name: str, now: datetime) -> bool
     return bool(sql.insert(columns, rows, suffix="ON CONFLICT DO NOTHING", returning="id"))
 
 
+_HUB_NAME = re.compile(r"[A-Za-z0-9]{3,45}")
 _hub_ids: dict[str, int] = {}
 _hub_names: dict[int, str] = {}
 
 
 def hub_id_of(name: str) -> int:
-    """Return the key of a hub, creating it if it is new; asked for once in a process."""
+    """Return the key of a hub, creating it if it is new; asked for once in a process.
+
+    Raises `InvalidError` (`name.invalid`) for a name that no hub can have.
+    """
     found = _hub_ids.get(name)
     if found is None:
+        if not _HUB_NAME.fullmatch(name):
+            raise InvalidError("The name of a task hub must be 3 to 45 letters and digits.", code="name.invalid")
         found = TaskHub.objects.get_or_create(name=name)[0].pk
-        _hub_ids[name], _hub_names[found] = found, name
+        transaction.on_commit(partial(_remember_hub, name, found))  # its creation may be rolled back
     return found
+
+
+def _remember_hub(name: str, key: int) -> None:
+    _hub_ids[name], _hub_names[key] = key, name
 
 
 def hub_of(hub_id: int) -> str:
