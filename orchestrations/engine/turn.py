@@ -79,7 +79,7 @@ class Turn:
         for event in self._script.read(history):
             self._apply(event)
         self.is_replaying = False
-        self._ignored = 0
+        self._withdrawn, self._late, self._ignored = [], [], 0
 
     def advance(self, messages: Iterable[HistoryEvent], now: datetime) -> TurnResult:
         """Apply new messages one by one; return what that adds. Raises `NondeterminismError`, `LimitExceededError`."""
