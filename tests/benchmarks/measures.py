@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import groupby, pairwise
 from typing import Any
 
+import tests.functions  # noqa: F401
 from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine import encoding
