@@ -1,0 +1,224 @@
+"""What each step costs, in commits and statements: the same for one as for a hundred, and for ten events as for many.
+
+The numbers are budgets. Who raises one says why in the commit.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from orchestrations.client.client import DurableClient
+from orchestrations.conf import conf
+from orchestrations.engine.state import Status
+from orchestrations.store import activities, clock, leases, looks, turns
+from orchestrations.store.models import HistoryEvent, Instance
+from tests.bursts import burst_once, drain, new_worker, status_of
+from tests.store.counting import Cost, count_cost
+from tests.store.holding import claim, commit, hold, plan, result_of, row_of, start, turn
+
+COUNTS = pytest.mark.parametrize("count", [1, 100])
+
+
+@pytest.fixture(autouse=True)
+def _warm() -> None:
+    """The hub and the database's clock are asked for once in a process."""
+    start("plain", None)
+    turn("warm-up")
+    Instance.objects.all().delete()
+
+
+def has(cost: Cost, commits: int, statements: int) -> None:
+    assert cost.both == (commits, statements), str(cost)
+
+
+def test_a_start_costs_one_commit_and_two_statements() -> None:
+    with count_cost() as cost:
+        DurableClient().start_new("plain", client_input=list(range(100)))
+    has(cost, 1, 2)
+
+
+def test_an_event_costs_one_commit() -> None:
+    instance_id = row_of(DurableClient().start_new("wait_for", client_input=["a"])).instance_id
+    with count_cost() as cost:
+        DurableClient().raise_event(instance_id, "a", 1)
+    has(cost, 1, 5)
+    with count_cost() as cost:
+        DurableClient().raise_event(instance_id, "a", 1, event_id="x")
+    has(cost, 1, 6)
+
+
+@COUNTS
+def test_a_claim_costs_one_commit_and_two_statements(count: int) -> None:
+    for _ in range(count):
+        start()
+    with count_cost() as cost:
+        assert len(claim("w").instances) == count
+    has(cost, 1, 2)
+
+
+@COUNTS
+def test_a_claim_of_activities_costs_one_commit_and_two_statements(count: int) -> None:
+    start("fan_out", count)
+    turn("w", share=False, keep=False)
+    with count_cost() as cost:
+        assert len(claim("w").activities) == count
+    has(cost, 1, 2)
+
+
+def test_a_claim_that_finds_nothing_writes_nothing() -> None:
+    with count_cost() as cost:
+        claim("w")
+    has(cost, 0, 2)
+
+
+@COUNTS
+def test_loading_turns_costs_two_statements(count: int) -> None:
+    for _ in range(count):
+        start()
+    found = claim("w").instances
+    with count_cost() as cost:
+        looks.look([row.lease.instance for row in found], clock.now())
+        turns.load_history(found)
+    has(cost, 0, 2)
+
+
+@COUNTS
+@pytest.mark.parametrize("width", [1, 100])
+def test_committing_turns_costs_one_commit_whatever_their_number_and_width(count: int, width: int) -> None:
+    """Lock; consume; append; insert activities; look; update."""
+    if count * width > 1000:
+        count = 10
+    for _ in range(count):
+        start("fan_out", width)
+    plans = plan(hold(claim("w").instances))
+    with count_cost() as cost:
+        answers = commit(plans)
+    assert sum(len(a.share) for a in answers) == count * width
+    has(cost, 1, 6)
+
+
+@COUNTS
+def test_committing_own_results_costs_one_commit_whatever_their_number(count: int) -> None:
+    """Lock; settle; append; look; update."""
+    plans = plan_results(count)
+    with count_cost() as cost:
+        commit(plans)
+    assert set(Instance.objects.values_list("status", flat=True)) == {"Completed"}
+    has(cost, 1, 5)
+
+
+@pytest.mark.parametrize("length", [10, 1000])
+def test_a_turn_costs_the_same_after_ten_events_as_after_a_thousand(length: int) -> None:
+    """With the live body at hand: nothing is read of the history."""
+    plans = plan_results(1, name="sequence", client_input=5)
+    (one,) = plans
+    pad_history(one.held.lease.instance, one.held.facts.execution_id, one.held.history_length, length)
+    one.held.history_length = length
+    with count_cost() as cost:
+        commit(plans)
+    has(cost, 1, 6)
+    assert [s for s in cost.texts if "historyevent" in s and not s.startswith("INSERT")] == []
+
+
+@COUNTS
+def test_settling_results_of_others_costs_one_commit_and_four_statements(count: int) -> None:
+    """Lock; settle; insert messages; lower `due_at`."""
+    start("fan_out", count)
+    turn("w", share=False, keep=False)
+    results = [result_of(a) for a in claim("w").activities]
+    with count_cost() as cost:
+        assert activities.settle(results, "w") == count
+    has(cost, 1, 4)
+
+
+@COUNTS
+def test_starting_children_and_sending_to_others_costs_the_same_for_many(count: int) -> None:
+    """As a commit that consumes, without activities, with children and their first messages."""
+    start("parent", ["a"] * count)
+    plans = plan(hold(claim("w").instances))
+    with count_cost() as cost:
+        commit(plans)
+    assert Instance.objects.exclude(parent=None).count() == count
+    has(cost, 1, 7)
+
+
+@COUNTS
+def test_outcomes_of_children_cost_the_same_for_many(count: int) -> None:
+    start("parent", ["a"] * count)
+    drain()
+    for child in Instance.objects.exclude(parent=None):
+        DurableClient().raise_event(child.instance_id, "a", 1)
+    plans = plan(hold(claim("w").instances))
+    with count_cost() as cost:
+        commit(plans)
+    assert Instance.objects.filter(status="Completed").count() == count
+    has(cost, 1, 7)
+
+
+@COUNTS
+def test_giving_leases_back_costs_one_commit_and_one_statement(count: int) -> None:
+    for _ in range(count):
+        start()
+    held = [row.lease for row in claim("w").instances]
+    with count_cost() as cost:
+        assert leases.release(held) == count
+    has(cost, 1, 1)
+
+
+def test_the_classic_costs_no_more_than_5_commits_and_32_statements_from_start_to_end() -> None:
+    """One idle start to finish: start, claim, three turns, and the claim that finds nothing more."""
+    with count_cost() as cost:
+        instance_id = DurableClient().start_new("E1_HelloSequence")
+        burst_once()
+    assert status_of(instance_id) is Status.COMPLETED
+    assert cost.commits <= 5, str(cost)
+    assert cost.statements <= 32, str(cost)
+    replays = 2 if conf.ALWAYS_REPLAY else 0
+    assert cost.both == (5, 24 + replays), str(cost)
+
+
+def test_a_hundred_classics_in_one_burst_cost_as_many_statements_as_one() -> None:
+    if conf.ALWAYS_REPLAY:
+        pytest.skip("claims take one instance each then")
+    costs = []
+    for count in (1, 100):
+        ids = [DurableClient().start_new("E1_HelloSequence") for _ in range(count)]
+        worker = new_worker()
+        for _ in range(20):
+            worker.pace.note("E1_SayHello", 0.0)  # it is known to be quick
+        with count_cost() as cost:
+            drain(worker)
+        worker.close()
+        assert {status_of(i) for i in ids} == {Status.COMPLETED}
+        costs.append(cost)
+    assert costs[1].commits <= costs[0].commits + 1, str(costs[1])
+    assert costs[1].statements <= costs[0].statements + 8, str(costs[1])
+
+
+def plan_results(count: int, name: str = "call", client_input: object = "echo") -> list[turns.TurnCommit]:
+    """Return the plans of turns that take the result of an own activity each."""
+    for _ in range(count):
+        start(name, client_input)
+    plans = plan(hold(claim("w").instances))
+    answers = commit(plans)
+    found = []
+    for made, answer in zip(plans, answers, strict=True):
+        assert made.plan is not None
+        claimed = made.held
+        claimed.history_length += len(made.plan.events)
+        claimed.turned_at = made.plan.now
+        claimed.facts = replace(claimed.facts, status=made.plan.status)
+        found.append((claimed, [result_of(a) for a in answer.share]))
+    return plan(hold([c for c, _ in found], [r for _, results in found for r in results]))
+
+
+def pad_history(pk: int, execution: str, start_at: int, length: int) -> None:
+    """Make the stored history so long."""
+    body = json.dumps({"EventType": "EventRaised", "EventId": -1, "Timestamp": "2026-01-01T00:00:00Z", "Name": "x"})
+    HistoryEvent.objects.bulk_create(
+        HistoryEvent(instance_id=pk, execution=execution, sequence=n, kind="EventRaised", body=body)
+        for n in range(start_at, length)
+    )
