@@ -18,6 +18,7 @@ from orchestrations.conf import default_queue
 from orchestrations.engine.state import Status
 from orchestrations.runtime.bursts import Burst, WorkerState
 from orchestrations.store import clock
+from orchestrations.store.signals import work_available
 
 
 def new_worker() -> WorkerState:
@@ -58,6 +59,7 @@ class Hints:
 
 
 HINTS = Hints()
+work_available.connect(HINTS.on_work_available)
 
 
 def drain(worker: WorkerState | None = None, *, seconds: float = 20.0, until: Callable[[], bool] | None = None) -> None:

@@ -6,6 +6,7 @@ the workers that several of them wake.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import time
 from datetime import datetime, timedelta
@@ -19,11 +20,15 @@ from orchestrations.runtime.wake import CHANNEL, wake
 from orchestrations.store import clock, due
 
 
+PLANNED_LIMIT = 10_000
+"""Instants beyond this many are left to the next sweep."""
+
+
 class Sweeper:
-    """Holds the next due instant of each queue, as far as it has heard of it."""
+    """Holds the due instants of the next seconds, as far as it has heard of them: (instant, queue), a heap."""
 
     def __init__(self) -> None:
-        self._planned: dict[str, datetime] = {}
+        self._planned: list[tuple[datetime, str]] = []
         self._subscription = queues.subscription()
         self._is_listening = False
 
@@ -41,20 +46,22 @@ class Sweeper:
 
     def plan(self, queue: str, at: datetime) -> None:
         """Note that the queue has something due at that instant."""
-        self._planned[queue] = min(at, self._planned.get(queue, at))
+        if len(self._planned) < PLANNED_LIMIT:
+            heapq.heappush(self._planned, (at, queue))
 
     def fire(self) -> None:
         """Wake the queues whose planned instant has come."""
-        now = clock.now()
-        for queue in [queue for queue, at in self._planned.items() if at <= now]:
-            del self._planned[queue]
+        now, queues_due = clock.now(), set()
+        while self._planned and self._planned[0][0] <= now:
+            queues_due.add(heapq.heappop(self._planned)[1])
+        for queue in queues_due:
             wake(queue)
 
     def seconds_to_next(self) -> float | None:
         """Return how long it is until the earliest planned instant, or None."""
         if not self._planned:
             return None
-        return max(0.0, (min(self._planned.values()) - clock.now()).total_seconds())
+        return max(0.0, (self._planned[0][0] - clock.now()).total_seconds())
 
     def listen(self, seconds: float) -> None:
         """Rest for so long, or until news of an instant comes. Without Redis it rests, and asks again."""

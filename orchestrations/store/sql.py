@@ -8,7 +8,8 @@ Python, and a text that is always the same keeps its plan. SQLite takes the rows
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -99,12 +100,27 @@ def update(columns: Columns, assignments: str, rows: Sequence[Row]) -> None:
         cursor.executemany(f"UPDATE {columns.table} SET {statement} WHERE id = %s", values)
 
 
+@contextmanager
+def pipelined() -> Iterator[None]:
+    """Within a transaction: do not wait for the answers of statements that return nothing (PostgreSQL).
+
+    Their errors come with the next answer, or at the end of the block, hence before COMMIT; a row count is not known.
+    """
+    if not is_postgres():
+        yield
+        return
+    connection.ensure_connection()
+    raw: Any = connection.connection
+    with connection.wrap_database_errors, raw.pipeline():
+        yield
+
+
 def fetch(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Run one statement and return its rows. Times among the parameters are adapted."""
+    """Run one statement that returns rows. Times among the parameters are adapted."""
     adapted = [write_time(value) if isinstance(value, datetime) else value for value in parameters]
     with connection.cursor() as cursor:
         cursor.execute(statement, adapted)
-        return cursor.fetchall() if cursor.description is not None else []
+        return cursor.fetchall()
 
 
 def run(statement: str, parameters: Sequence[Any]) -> int:

@@ -101,7 +101,7 @@ def commit_turns(commits: Sequence[TurnCommit], now: datetime, lease_seconds: fl
     Durable when it returns. Raises what the database raises; then nothing was stored, or, if the answer to COMMIT was
     lost, `is_committed` tells.
     """
-    with transaction.atomic():
+    with transaction.atomic(), sql.pipelined():
         return _commit(commits, now, now + timedelta(seconds=lease_seconds))
 
 
@@ -164,7 +164,7 @@ def _consume(commits: Sequence[TurnCommit]) -> None:
     if not keys:
         return
     condition, values = sql.among("id", keys)
-    count = sql.run(f"DELETE FROM {looks.INBOX} WHERE {condition}", values)
+    count = len(sql.fetch(f"DELETE FROM {looks.INBOX} WHERE {condition} RETURNING id", values))
     if count != len(keys):
         raise RuntimeError(f"{len(keys) - count} of {len(keys)} messages were consumed by somebody else.")
 

@@ -339,7 +339,8 @@ def test_an_order_that_meets_a_commit_is_carried_out(
     instance_id = begin_waiting("a", "b")
     DurableClient().raise_event(instance_id, "a", 1)
     plans = plan(hold(claim("w").instances), keep=False)
-    first, second = (lambda: order(instance_id)), (lambda: commit(plans))
+    first: Callable[[], object] = lambda: order(instance_id)  # noqa: E731
+    second: Callable[[], object] = lambda: commit(plans)  # noqa: E731
     if not is_first:
         first, second = second, first
     with held_beside(first) as finish:
