@@ -35,8 +35,9 @@ class Sweeper:
     def sweep(self) -> dict[str, int]:
         """Ask the database once: wake what is due and nobody's, plan for what becomes due until the next sweep."""
         now = clock.now()
-        horizon = now + timedelta(seconds=2 * conf.SWEEP_SECONDS)
-        for queue, at in due.find_next(now, horizon).items():
+        horizon = now + timedelta(seconds=1.25 * conf.SWEEP_SECONDS)
+        self._planned.clear()
+        for queue, at in due.list_upcoming(now, horizon):
             self.plan(queue, at)
         found = due.count_due(now)
         for queue, items in found.items():
@@ -88,7 +89,7 @@ class Sweeper:
             at = datetime.fromisoformat(moment)
         except ValueError:
             return
-        if at <= clock.now() + timedelta(seconds=2 * conf.SWEEP_SECONDS):
+        if at <= clock.now() + timedelta(seconds=1.25 * conf.SWEEP_SECONDS):
             self.plan(queue, at)  # what lies further ahead a sweep will find
 
     def _is_full(self, queue: str) -> bool:

@@ -33,24 +33,16 @@ def count_due(now: datetime) -> dict[str, int]:
     return counts
 
 
-def find_next(now: datetime, horizon: datetime) -> dict[str, datetime]:
-    """Return queue → the earliest instant after `now` and up to `horizon` at which something of it becomes due."""
-    found: dict[str, datetime] = {}
+def list_upcoming(now: datetime, horizon: datetime) -> list[tuple[str, datetime]]:
+    """Return (queue, instant) of what becomes due after `now` and up to `horizon`, at most 1000 of each table."""
+    found: list[tuple[str, datetime]] = []
     for table in (INSTANCE, ACTIVITY):
         rows = sql.fetch(
-            f"SELECT queue, min(due_at) FROM {table} WHERE due_at > %s AND due_at <= %s GROUP BY queue", [now, horizon]
+            f"SELECT DISTINCT queue, due_at FROM {table} WHERE due_at > %s AND due_at <= %s ORDER BY due_at LIMIT %s",
+            [now, horizon, COUNT_LIMIT],
         )
         for queue, value in rows:
             at = sql.read_time(value)
             assert at is not None
-            found[queue] = min(at, found.get(queue, at))
+            found.append((queue, at))
     return found
-
-
-def queues_with_work() -> list[str]:
-    """Return the names of all queues that have anything due, now or later."""
-    rows = sql.fetch(
-        f"SELECT DISTINCT queue FROM {INSTANCE} WHERE due_at IS NOT NULL UNION SELECT DISTINCT queue FROM {ACTIVITY}",
-        [],
-    )
-    return sorted(queue for (queue,) in rows)

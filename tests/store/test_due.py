@@ -49,6 +49,6 @@ def test_the_next_due_instant_of_each_queue_is_found_up_to_the_horizon() -> None
     turn("w", keep=False)
     first = Instance.objects.order_by("due_at").values_list("due_at", flat=True)[0]
     now = clock.now()
-    assert due.find_next(now, now + timedelta(seconds=10)) == {"main.default": first}
-    assert due.find_next(now, now + timedelta(seconds=1)) == {}
+    assert due.list_upcoming(now, now + timedelta(seconds=10))[0] == ("main.default", first)
+    assert due.list_upcoming(now, now + timedelta(seconds=1)) == []
     assert due.queues_with_work() == ["main.default"]
