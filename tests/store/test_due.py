@@ -51,4 +51,3 @@ def test_the_next_due_instant_of_each_queue_is_found_up_to_the_horizon() -> None
     now = clock.now()
     assert due.list_upcoming(now, now + timedelta(seconds=10))[0] == ("main.default", first)
     assert due.list_upcoming(now, now + timedelta(seconds=1)) == []
-    assert due.queues_with_work() == ["main.default"]
