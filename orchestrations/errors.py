@@ -118,6 +118,7 @@ class PayloadError(DurableError):
 
     @classmethod
     def too_large(cls, what: str, size: int, limit: int) -> PayloadError:
+        """The value has more bytes than the limit allows."""
         advice = "Store it elsewhere and pass a reference."
         return cls(f"{what} has {size} bytes, the limit is {limit}. {advice}", code="payload.too-large")
 

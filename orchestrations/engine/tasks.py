@@ -121,6 +121,7 @@ class AllTask(_Composite):
         return self._open
 
     def child_settled(self, child: Task) -> None:
+        """Settle by the last child."""
         self._open -= 1
         if not self._open:
             self._settle_by_children()

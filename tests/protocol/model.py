@@ -32,7 +32,7 @@ from tests.protocol.model_state import (
     RUNS,
     SENT_MESSAGE,
     TIMER_MESSAGE,
-    TODO,
+    UNBEGUN,
     UNDELETED,
     State,
     Twice,
@@ -272,7 +272,7 @@ class Model:
                     if self.has("claim clears due_at"):
                         w.rows[i][1] = NEVER
             held = tuple((i, True, -1) for i in chosen if i != ACTIVITY)
-            w.workers[n] = (then, held, (TODO, True) if ACTIVITY in chosen else (), ())
+            w.workers[n] = (then, held, (UNBEGUN, True) if ACTIVITY in chosen else (), ())
             w.sets += len(chosen) == self.size and not self.has("full claim without wake")
             self._add(w)
 
@@ -292,11 +292,11 @@ class Model:
             self._add(w)
         elif held:
             self._begin(n, held, activity)
-        if stage == TODO and is_loaded:
+        if stage == UNBEGUN and is_loaded:
             self._add(self._world(n, HOLD, held, (RUNS, activity[1]), ()))
         if stage == RESULT and not any(i == 0 for i, _, _ in held) and not s[4][0][3]:
             self._settle_elsewhere(n, held, activity)
-        if stage in (0, TODO) and (held or activity) and is_free:
+        if stage in (0, UNBEGUN) and (held or activity) and is_free:
             self._give_back(n, held, activity)
 
     def _run(self, n: int, held: tuple[Any, ...], activity: tuple[Any, ...], *, is_free: bool) -> None:
@@ -327,7 +327,7 @@ class Model:
         w = self._world(n, *REST)
         for i in mine:
             w.rows[i][2] = OPEN
-        is_put_back = bool(activity and activity[0] == TODO and activity[1])
+        is_put_back = bool(activity and activity[0] == UNBEGUN and activity[1])
         w.activity = OPEN if is_put_back else w.activity
         if not self.has("put-back without wake"):
             w.wake_for(mine)
@@ -375,7 +375,7 @@ class Model:
             commit.apply(held)
             if end == "hand over" and not commit.made:
                 continue  # nothing to hand over
-            if end == "slice over" and commit.activity and commit.activity[0] == TODO:
+            if end == "slice over" and commit.activity and commit.activity[0] == UNBEGUN:
                 continue  # what was not begun is put back in _hold()
             commit.look(rows)
             w.workers[n] = (HOLD, tuple(sorted(commit.again)), commit.activity, ())
@@ -416,7 +416,7 @@ class _Commit:
         elif messages & A_MESSAGE:
             self.made = True
             w.activity = HELD if self.keeps else OPEN
-            self.activity = (TODO, True) if self.keeps else self.activity
+            self.activity = (UNBEGUN, True) if self.keeps else self.activity
         if model.sends_to is not None and (has_result or messages & RESULT_MESSAGE):
             w.deliver(model.sends_to, SENT_MESSAGE)  # perhaps to one of this batch that was lost: then like any other
             self.sent.append(model.sends_to)

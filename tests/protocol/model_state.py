@@ -20,7 +20,7 @@ NEVER, NOW, LATER = range(3)
 IDLE, POPPED, CLAIM, HOLD, COMMIT, UNDELETED = range(6)
 """Where a worker is."""
 
-TODO, RUNS, RESULT = 1, 2, 3
+UNBEGUN, RUNS, RESULT = 1, 2, 3
 """An activity in a worker's hands."""
 
 REST: tuple[Any, ...] = (IDLE, (), (), ())
