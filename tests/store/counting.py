@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 
 _CONTROL = ("BEGIN", "COMMIT", "ROLLBACK")
 
@@ -36,33 +36,44 @@ class Cost:
 def count_cost() -> Iterator[Cost]:
     """Count in the block, on this thread's connection."""
     cost = Cost()
-    is_open = has_written = False
-    before = 0
-
-    def end() -> None:
-        nonlocal is_open
-        is_open = False
-        if connection.vendor == "sqlite":
-            cost.commits += connection.connection.total_changes > before
-        else:
-            cost.commits += has_written
+    connection.ensure_connection()
+    changes = _changes()
+    own: Any = connection
+    commit = own._commit
 
     def count(execute: Callable[..., Any], sql: str, parameters: Any, many: bool, context: dict[str, Any]) -> Any:
-        nonlocal is_open, has_written, before
         if sql.lstrip().upper().startswith(_CONTROL):
             return execute(sql, parameters, many, context)
         cost.texts.append(" ".join(sql.split()))
-        if not is_open:
-            is_open, has_written = True, False
-            before = connection.connection.total_changes if connection.vendor == "sqlite" else 0
-            if connection.in_atomic_block:
-                transaction.on_commit(end)
         result = execute(sql, parameters, many, context)
-        has_written = has_written or (not sql.lstrip().upper().startswith("SELECT") and context["cursor"].rowcount > 0)
-        if not connection.in_atomic_block:
-            end()
+        if not connection.in_atomic_block and not sql.lstrip().upper().startswith("SELECT"):
+            cost.commits += 1
         return result
 
-    connection.ensure_connection()
-    with connection.execute_wrapper(count):
-        yield cost
+    def count_commit() -> None:
+        nonlocal changes
+        if connection.vendor == "sqlite":
+            before, changes = changes, _changes()
+            cost.commits += changes > before
+        else:
+            cost.commits += _has_written()
+        commit()
+
+    own._commit = count_commit
+    try:
+        with connection.execute_wrapper(count):
+            yield cost
+    finally:
+        del own._commit
+
+
+def _changes() -> int:
+    """Return how many rows SQLite has written on this connection."""
+    return int(connection.connection.total_changes) if connection.vendor == "sqlite" else 0
+
+
+def _has_written() -> bool:
+    """Tell whether PostgreSQL's transaction has a number: it has written or locked a row, so its COMMIT is flushed."""
+    with connection.connection.cursor() as cursor:
+        row = cursor.execute("SELECT pg_current_xact_id_if_assigned() IS NOT NULL").fetchone()
+    return bool(row[0])
