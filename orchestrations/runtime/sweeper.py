@@ -19,7 +19,6 @@ from orchestrations.runtime import queues
 from orchestrations.runtime.wake import CHANNEL, wake
 from orchestrations.store import clock, due
 
-
 PLANNED_LIMIT = 10_000
 """Instants beyond this many are left to the next sweep."""
 

@@ -120,7 +120,7 @@ def fetch(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     adapted = [write_time(value) if isinstance(value, datetime) else value for value in parameters]
     with connection.cursor() as cursor:
         cursor.execute(statement, adapted)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def run(statement: str, parameters: Sequence[Any]) -> int:
