@@ -31,9 +31,9 @@ from tests.people import HUB, PEOPLE, make_actor, make_row, waiting_for
 Verb = Callable[[Operations, str], object]
 
 
-def _decide(operations: Operations, instance_id: str) -> object:
+def _decide(operations: Operations, instance_id: str) -> None:
     (decision_id, _), *_ = list_open(queries.get_instance(HUB, instance_id))
-    return operations.decide(instance_id, decision_id, Outcome.APPROVED)
+    operations.decide(instance_id, decision_id, Outcome.APPROVED)
 
 
 VERBS: dict[str, tuple[Verb, Permission]] = {

@@ -65,15 +65,15 @@ def _end(row: Instance) -> None:
     Instance.objects.filter(pk=row.pk).update(status=Status.COMPLETED, output="1", revision=row.revision + 6)
 
 
-CHANGES: dict[str, Callable[[Instance], None]] = {
+CHANGES: dict[str, Callable[[Instance], object]] = {
     "rows": _change_row,
-    "counts": lambda row: make_row() and None,
-    "newer": lambda row: DurableClient().start_new("E1_HelloSequence") and None,
+    "counts": lambda row: make_row(),
+    "newer": lambda row: DurableClient().start_new("E1_HelloSequence"),
     "summary": _change_row,
     "actions": _end,
     "data": _end,
     "history": lambda row: make_history(row, 2),
-    "children": lambda row: make_row(parent=row) and None,
+    "children": lambda row: make_row(parent=row),
     "audit": lambda row: audit.record(HUB, make_actor("operator"), "suspend", instance_id=row.instance_id),
 }
 

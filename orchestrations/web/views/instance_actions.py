@@ -29,7 +29,7 @@ FOLDER = "orchestrations/instances"
 def list_or_start(request: HttpRequest, actor: Actor, hub: str) -> HttpResponse:
     """GET shows the list, POST starts an orchestration."""
     if request.method != "POST":
-        return instances.show_list(request, hub)
+        return instances.show_list(request, actor, hub)
     form = StartForm(request.POST)
     if form.is_valid():
         values = form.cleaned_data
@@ -47,7 +47,7 @@ def list_or_start(request: HttpRequest, actor: Actor, hub: str) -> HttpResponse:
             return responses.moved(request, f"Started {values['name']}.", instance_url(hub, found))
     if responses.is_htmx(request):
         return responses.invalid(request, f"{FOLDER}/_start.html", {"start_form": form, "hub": hub}, "start-form")
-    return instances.show_list(request, hub, start_form=form)
+    return instances.show_list(request, actor, hub, start_form=form)
 
 
 @require_POST

@@ -31,7 +31,6 @@ def home(request: HttpRequest, hub: str = "") -> HttpResponse:
     return HttpResponseRedirect(reverse("instance-list", args=[hub or conf.HUB]))
 
 
-@reads()
 def show_list(request: HttpRequest, actor: Actor, hub: str, start_form: StartForm | None = None) -> HttpResponse:
     """Show a page of the list; htmx gets the part that depends on the filter."""
     where = ListFilter.read(request.META.get("QUERY_STRING", ""))
