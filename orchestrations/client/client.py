@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -26,10 +25,11 @@ from orchestrations.engine.events import (
 from orchestrations.engine.failures import cut
 from orchestrations.engine.state import Status
 from orchestrations.errors import InstanceNotFoundError, InvalidError, LimitExceededError
-from orchestrations.store import clock, inbox, instances
+from orchestrations.store import clock, codec, inbox, instances
 
 REASON_LIMIT = 4096
 TAG_COUNT, TAG_NAME, TAG_VALUE = 20, 64, 256
+EVENT_ID = 100
 POLL_SECONDS = 0.02
 POLL_LIMIT_SECONDS = 0.5
 ABSENT: Any = object()
@@ -71,6 +71,8 @@ class DurableClient:
             raise InvalidError(
                 f"if_exists must be one of {', '.join(_POLICIES)}, not '{if_exists}'.", code="if-exists.invalid"
             )
+        if version:
+            ids.check_name(version, "The version of an orchestrator")
         if not -9 <= priority <= 9:
             raise InvalidError(f"The priority must be from -9 to 9, not {priority}.", code="priority.invalid")
         new = instances.NewInstance(
@@ -104,6 +106,8 @@ class DurableClient:
         `LimitExceededError` (`inbox.full`).
         """
         ids.check_name(event_name, "The name of an event")
+        if event_id is not None:
+            _check_event_id(event_id)
         text = _text(event_data, data_json, "The event's data")
         with transaction.atomic():
             row = instances.lock_live(self.hub, instance_id, "event")
@@ -251,11 +255,17 @@ def _check_tags(tags: Mapping[str, str]) -> dict[str, str]:
     for name, value in tags.items():
         if not isinstance(name, str) or not isinstance(value, str):
             raise InvalidError(f"Tag {name!r} is not a text. {rule}", code="tags.invalid")
-        if not 1 <= len(name) <= TAG_NAME or len(value) > TAG_VALUE or "\x00" in name + value:
-            raise InvalidError(f"Tag '{name[:TAG_NAME]}' breaks the rule: {rule}", code="tags.invalid")
+        if not 1 <= len(name) <= TAG_NAME or len(value) > TAG_VALUE or not codec.is_storable(name + value):
+            raise InvalidError(f"Tag {name[:TAG_NAME]!r} breaks the rule: {rule}", code="tags.invalid")
         if name.startswith("durabletask.") and name != "durabletask.displayName":
             raise InvalidError(f"Tag '{name}': the prefix 'durabletask.' is reserved.", code="tags.invalid")
-    return json.loads(json.dumps(dict(tags)))  # type: ignore[no-any-return]
+    return dict(tags)
+
+
+def _check_event_id(event_id: str) -> None:
+    if not isinstance(event_id, str) or not 1 <= len(event_id) <= EVENT_ID or not codec.is_storable(event_id):
+        text = f"The id of an event must be a text of 1 to {EVENT_ID} characters without NUL."
+        raise InvalidError(text, code="event-id.invalid")
 
 
 def _aware(moment: datetime | None) -> datetime | None:

@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.core import signing
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Left, StrIndex
+from django.db.models.lookups import Exact, GreaterThan
 
 from orchestrations.client import decoding
 from orchestrations.client.status import (
@@ -26,7 +28,7 @@ from orchestrations.client.status import (
 )
 from orchestrations.engine.state import LIVE, Status
 from orchestrations.errors import InstanceNotFoundError, InvalidError
-from orchestrations.store import clock
+from orchestrations.store import clock, codec
 from orchestrations.store.models import AuditEntry, HistoryEvent, Instance, Supervisor, TaskHub, Worker
 
 PAGE_SIZE = 100
@@ -128,13 +130,13 @@ def count_instances(hub: str, where: InstanceFilter, *, limit: int = COUNT_LIMIT
 
 def find_instance(hub: str, instance_id: str) -> InstanceDetail | None:
     """Return the instance with its payloads, or None."""
-    row = Instance.objects.select_related("parent").filter(hub__name=hub, instance_id=instance_id).first()
+    row = _named(hub, instance_id).select_related("parent").first()
     return decoding.detail(row) if row else None
 
 
 def read_status(hub: str, instance_id: str) -> Status | None:
     """Return the instance's status alone, or None: the cheapest question, for who waits."""
-    found = Instance.objects.filter(hub__name=hub, instance_id=instance_id).values_list("status", flat=True).first()
+    found = _named(hub, instance_id).values_list("status", flat=True).first()
     return Status(found) if found else None
 
 
@@ -148,7 +150,7 @@ def get_instance(hub: str, instance_id: str) -> InstanceDetail:
 
 def find_marks(hub: str, instance_id: str) -> Marks | None:
     """Return what tells whether anything of an instance has changed, or None if there is none. One small read."""
-    rows = Instance.objects.filter(hub__name=hub, instance_id=instance_id)
+    rows = _named(hub, instance_id)
     found = rows.values_list("execution", "next_sequence", "revision", "status").first()
     return Marks(found[0], found[1], found[2], Status(found[3])) if found else None
 
@@ -158,7 +160,7 @@ def list_history(hub: str, instance_id: str, *, start: int = 0, size: int | None
 
     Raises `InstanceNotFoundError`.
     """
-    row = Instance.objects.filter(hub__name=hub, instance_id=instance_id).only("execution", "next_sequence").first()
+    row = _named(hub, instance_id).only("execution", "next_sequence").first()
     if row is None:
         raise InstanceNotFoundError(instance_id)
     events = HistoryEvent.objects.filter(instance_id=row.pk, execution=row.execution, sequence__gte=start)
@@ -170,13 +172,15 @@ def list_history(hub: str, instance_id: str, *, start: int = 0, size: int | None
 
 def list_children(hub: str, instance_id: str, *, size: int = PAGE_SIZE) -> tuple[ChildSummary, ...]:
     """Return the instance's sub-orchestrations, oldest first."""
-    rows = Instance.objects.filter(hub__name=hub, parent__hub__name=hub, parent__instance_id=instance_id)
+    rows = Instance.objects.filter(hub__name=hub, parent__in=_named(hub, instance_id))
     values = rows.order_by("id").values_list("instance_id", "name", "status")[:size]
     return tuple(ChildSummary(instance_id=i, name=n, status=Status(s)) for i, n, s in values)
 
 
 def list_audit(hub: str, instance_id: str, *, size: int = PAGE_SIZE) -> tuple[AuditRow, ...]:
     """Return what was done to the instance, newest first."""
+    if not codec.is_storable(hub + instance_id):
+        return ()
     rows = AuditEntry.objects.filter(hub__name=hub, instance_id=instance_id).order_by("-id")
     values = rows.values_list("at", "actor", "action", "instance_id", "reason", "result")[:size]
     return tuple(AuditRow(*row) for row in values)
@@ -196,6 +200,13 @@ def count_live(hub: str, *, limit: int = COUNT_LIMIT) -> int:
     return Instance.objects.filter(hub__name=hub, status__in=LIVE).order_by()[:limit].count()
 
 
+def _named(hub: str, instance_id: str) -> QuerySet[Instance]:
+    """Return the rows with that id: one or none. PostgreSQL refuses to be asked for what it cannot hold."""
+    if not codec.is_storable(hub + instance_id):
+        return Instance.objects.none()
+    return Instance.objects.filter(hub__name=hub, instance_id=instance_id)
+
+
 def _filtered(hub: str, where: InstanceFilter) -> QuerySet[Instance]:
     rows = Instance.objects.filter(hub__name=hub).select_related("parent").defer("input", "output", "failure")
     if where.statuses:
@@ -209,13 +220,17 @@ def _filtered(hub: str, where: InstanceFilter) -> QuerySet[Instance]:
 
 
 def _filtered_by_text(rows: QuerySet[Instance], where: InstanceFilter) -> QuerySet[Instance]:
-    if where.name_prefix:
-        rows = rows.filter(name__startswith=where.name_prefix)
-    if where.instance_id_prefix:
-        rows = rows.filter(instance_id__startswith=where.instance_id_prefix)
+    texts = [where.name_prefix, where.instance_id_prefix, where.custom_status, where.parent]
+    if not all(map(codec.is_storable, [*texts, *(text or "" for tag in where.tags for text in tag)])):
+        return rows.none()
+    for name, prefix in (("name", where.name_prefix), ("instance_id", where.instance_id_prefix)):
+        if prefix:  # SQLite's LIKE, behind `startswith`, does not tell a from A
+            rows = rows.filter(Exact(Left(name, len(prefix)), prefix), **{f"{name}__startswith": prefix})
     for key, value in where.tags:
-        wanted = json.dumps(key) + ":" + ("" if value is None else json.dumps(value, ensure_ascii=False))
-        rows = rows.filter(tags__contains=wanted)
+        member = json.dumps(key, ensure_ascii=False) + ":"
+        member += "" if value is None else json.dumps(value, ensure_ascii=False)
+        found = [GreaterThan(StrIndex("tags", Value(before + member)), 0) for before in "{,"]
+        rows = rows.filter(Q(found[0]) | Q(found[1]))
     if where.custom_status:
         rows = rows.filter(custom_status__icontains=where.custom_status)
     if where.blocked is not None:

@@ -16,7 +16,7 @@ from orchestrations.engine import payloads
 from orchestrations.engine.events import ExecutionStarted, ExecutionTerminated, ParentInstance
 from orchestrations.engine.state import Status
 from orchestrations.errors import InstanceExistsError, InstanceNotFoundError, InvalidError, WrongStatusError
-from orchestrations.store import inbox, sql
+from orchestrations.store import codec, inbox, sql
 from orchestrations.store.models import EventReceipt, Instance, TaskHub
 from orchestrations.store.signals import announce_change, announce_work
 
@@ -160,7 +160,8 @@ def lock_live(hub: str, instance_id: str, refused: str) -> Instance:
     Raises `InstanceNotFoundError`, or `WrongStatusError` (`instance.terminal`) saying that it takes no `refused`.
     """
     rows = Instance.objects.select_for_update(no_key=True, of=("self",)).filter(hub__name=hub, instance_id=instance_id)
-    row = rows.only("pk", "status", "queue", "revision", "completed_at", "execution", "waiting", "blocked").first()
+    rows = rows.only("pk", "status", "queue", "revision", "completed_at", "execution", "waiting", "blocked")
+    row = rows.first() if codec.is_storable(instance_id) else None
     if row is None:
         raise InstanceNotFoundError(instance_id)
     if Status(row.status).is_terminal:

@@ -1,0 +1,25 @@
+"""The whole content of the tables, to show that what was refused has changed nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrations.store.models import (
+    ActivityTask,
+    AuditEntry,
+    EventReceipt,
+    HistoryEvent,
+    InboxMessage,
+    Instance,
+    TaskHub,
+)
+
+TABLES = (TaskHub, Instance, HistoryEvent, InboxMessage, EventReceipt, ActivityTask, AuditEntry)
+
+
+def dump_tables() -> dict[str, list[dict[str, Any]]]:
+    """Return every row of every table that holds people's work."""
+    return {
+        model.__name__: sorted(model._default_manager.values(), key=lambda row: sorted(map(str, row.items())))
+        for model in TABLES
+    }
