@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
@@ -21,25 +21,28 @@ class Count:
 
     statements: int = 0
     commits: int = 0
-    has_written: bool = False
+    _has_written: bool = False
+    _changes: int = field(default_factory=lambda: _count_changes())
 
     def note(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
         """Run the statement and count it."""
-        before = _changes()
         result = execute(sql, params, many, context)
         if FRAME.match(sql):
             return result
         self.statements += 1
-        if WRITE.search(sql) and (_changes() > before or (before < 0 and context["cursor"].rowcount > 0)):
-            self.has_written = True
-            if not connection.in_atomic_block:
-                self.end()
+        if (
+            connection.vendor == "postgresql" and WRITE.search(sql) and context["cursor"].rowcount != 0
+        ):  # -1: not known yet, in a pipeline
+            self._has_written = True
+        if not connection.in_atomic_block:
+            self.end()
         return result
 
     def end(self) -> None:
         """Note the end of a transaction."""
-        self.commits += self.has_written
-        self.has_written = False
+        changes = _count_changes()
+        self.commits += self._has_written or changes > self._changes
+        self._has_written, self._changes = False, changes
 
 
 @contextmanager
@@ -56,6 +59,6 @@ def counted() -> Iterator[Count]:
         yield count
 
 
-def _changes() -> int:
-    """Return how many rows SQLite has changed; its cursors do not tell with RETURNING, as PostgreSQL's do."""
-    return -1 if connection.vendor == "postgresql" else int(connection.connection.total_changes)
+def _count_changes() -> int:
+    """Return how many rows SQLite has changed; its cursors do not tell after RETURNING, as PostgreSQL's do."""
+    return 0 if connection.vendor == "postgresql" else int(connection.connection.total_changes)
