@@ -14,7 +14,7 @@ from tests.architecture.sources import ROOT, modules
 REFUSED = ("django", "redis", "rq", "django_rq", "channels", "asgiref")
 
 OTHER_READERS = {
-    "orchestrations/web/assets.py": "a finder of static files: where npm's folder lies is the site's, not a setting of ours",
+    "orchestrations/web/assets.py": "a finder of static files: npm's folder is a path of the site, no setting of ours",
 }
 
 SCRIPT = """
