@@ -217,7 +217,7 @@ class Burst:
             result = self._worker.runner.run(activity)
             if result is None:
                 self._defer(activity)
-            elif (held := self._held.get(activity.instance)) is not None:
+            elif (held := self._held.get(activity.instance)) is not None and held.awaits(activity.execution):
                 held.results.append(result)
             else:
                 self._elsewhere.append(result)

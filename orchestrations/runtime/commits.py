@@ -29,7 +29,7 @@ def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str
             return turns.commit_turns(commits, now, conf.LEASE_SECONDS)
         except (OperationalError, InterfaceError) as error:
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, tries=number + 1)
-            if _was_lost() and _is_stored(commits[0]):
+            if _was_lost() and any(_is_stored(commit) for commit in commits):
                 telemetry.report(telemetry.COMMIT_UNKNOWN, level=logging.WARNING, plans=len(commits))
                 return None
             time.sleep(random.random() * 0.05 * 2**number)

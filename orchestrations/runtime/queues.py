@@ -8,6 +8,7 @@ from typing import Any
 import django_rq
 from redis import Redis
 from rq import Queue
+from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
@@ -23,10 +24,18 @@ class HintJob(Job):
     """A hint. Its callable is never looked up by name: our worker runs one function whatever Redis says (SEC-20)."""
 
     def restore(self, raw_data: dict[bytes, bytes]) -> None:
-        """Read the hash, unless it is larger than a hint can be; checked before anything is decompressed."""
-        if sum(len(value) for value in raw_data.values()) > BODY_LIMIT:
-            raise ValueError(f"The job hash is larger than {BODY_LIMIT} bytes, so it is no hint.")
-        super().restore(raw_data)
+        """Read the hash, unless it is larger than a hint can be; checked before anything is decompressed.
+
+        Nothing is raised, which would end the worker: what cannot be read is a job without arguments, and refused.
+        """
+        try:
+            if sum(len(value) for value in raw_data.values()) > BODY_LIMIT:
+                raise ValueError(f"larger than {BODY_LIMIT} bytes")
+            super().restore(raw_data)
+        except NoSuchJobError:
+            raise
+        except Exception:
+            self.data = b""
 
 
 def connection() -> Redis:

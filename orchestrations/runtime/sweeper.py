@@ -86,9 +86,10 @@ class Sweeper:
         queue, _, moment = data.decode(errors="replace").partition(" ")
         try:
             at = datetime.fromisoformat(moment)
-        except ValueError:
+            is_near = at <= clock.now() + timedelta(seconds=1.25 * conf.SWEEP_SECONDS)
+        except (ValueError, TypeError, OverflowError):  # no date, none with a zone, or none on earth
             return
-        if at <= clock.now() + timedelta(seconds=1.25 * conf.SWEEP_SECONDS):
+        if is_near:
             self.plan(queue, at)  # what lies further ahead a sweep will find
 
     def _is_full(self, queue: str) -> bool:

@@ -61,6 +61,10 @@ class Held:
         """True if there is something to take."""
         return bool(self.letters or self.results)
 
+    def awaits(self, execution: str) -> bool:
+        """Tell whether an outcome of that execution is for the present one: numbers begin anew with each (TSK-7)."""
+        return self.claimed.facts.execution_id == execution
+
     def drop_body(self) -> None:
         """Close the body: the next turn replays."""
         if self.turn is not None:

@@ -43,7 +43,7 @@ class HintWorker(SimpleWorker):
         """Run the hint. RQ's results, retries, timeouts and registries are not used."""
         crashpoint("popped")
         try:
-            args = list(job.args or ())
+            args = list(job.args or ()) if job.func_name == queues.CALLABLE else []
         except Exception:
             args = []
         queues.forget(job, queue)
@@ -51,10 +51,11 @@ class HintWorker(SimpleWorker):
         burst = Burst(self.state, queue.name, should_stop=lambda: bool(self._stop_requested))
         try:
             take_hint(self.state, queue.name, kind, name, burst)
-        except Error as error:  # the database is away: leases run out, the sweeper wakes again
+        except Error as error:  # the database is away
             telemetry.report("burst.failed", level=logging.ERROR, error=error)
             connection.close()
             time.sleep(0.5)
+            self._stop_requested = True  # what the burst held must run out, and is renewed for as long as we live
         if self.state.runner.is_spoilt:
             self._stop_requested = True
 

@@ -181,6 +181,10 @@ def test_continue_as_new_keeps_the_instance_and_drops_its_history() -> None:
     assert HistoryEvent.objects.values("execution").distinct().count() == 1
 
 
+def test_an_outcome_of_an_earlier_execution_is_never_taken_for_one_of_the_present() -> None:
+    assert run("leave_one_behind", False).output == "of the second execution"
+
+
 def test_no_event_is_lost_between_executions() -> None:
     client = DurableClient()
     instance_id = client.start_new("collect", client_input={"found": [], "count": 6})
