@@ -19,7 +19,8 @@ TABLES = (TaskHub, Instance, HistoryEvent, InboxMessage, EventReceipt, ActivityT
 
 def dump_tables() -> dict[str, list[dict[str, Any]]]:
     """Return every row of every table that holds people's work."""
-    return {
-        model.__name__: sorted(model._default_manager.values(), key=lambda row: sorted(map(str, row.items())))
-        for model in TABLES
-    }
+    found: dict[str, list[dict[str, Any]]] = {}
+    for model in TABLES:
+        rows: Any = model._default_manager.values()
+        found[model.__name__] = sorted(rows, key=lambda row: sorted(map(str, row.items())))
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -80,9 +81,9 @@ def test_a_decorated_function_is_as_good_as_its_name(client: DurableClient) -> N
 def test_a_name_that_breaks_the_rule_is_refused(client: DurableClient, live: str) -> None:
     for name in ["a" * 257, "line\nbreak", *UNSTORABLE]:
         calls: list[Callable[[], Any]] = [
-            lambda name=name: client.start_new(name),
-            lambda name=name: client.raise_event(live, name),
-            lambda name=name: client.start_new("plain", version=name),
+            partial(client.start_new, name),
+            partial(client.raise_event, live, name),
+            partial(client.start_new, "plain", version=name),
         ]
         assert [refused(call).code for call in calls] == ["name.invalid"] * 3
 

@@ -1,0 +1,118 @@
+"""Hints over the real Valkey: one for many wakes, none that raises."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+
+from orchestrations.client.client import DurableClient
+from orchestrations.runtime import jobs, queues, wake
+from orchestrations.runtime.bursts import Burst
+from orchestrations.store import clock
+from orchestrations.store.models import Instance
+from tests import servers
+from tests.bursts import new_worker
+
+QUEUE = "main.default"
+
+
+@pytest.fixture(autouse=True)
+def _nobody_listens() -> None:
+    wake._listeners.clear()
+
+
+def hints() -> list[list[object]]:
+    """What the hints in the queue say."""
+    return [list(job.args or ()) for job in queues.queue_of(QUEUE).jobs]
+
+
+def test_many_wakes_leave_one_key_and_one_hint() -> None:
+    for _ in range(20):
+        wake.wake(QUEUE)
+    assert hints() == [["work", f"{QUEUE}/0"]]
+    connection = queues.connection()
+    assert connection.keys("durable:wake:*") == [wake.token_key(QUEUE, 0).encode()]
+    assert 0 < connection.pttl(wake.token_key(QUEUE, 0)) <= 1000
+
+
+def test_many_starts_leave_one_hint() -> None:
+    for _ in range(10):
+        DurableClient().start_new("plain")
+    assert len(hints()) == 1
+
+
+def test_nothing_is_said_before_commit_or_after_a_rollback() -> None:
+    with transaction.atomic():
+        DurableClient().start_new("plain")
+        assert hints() == []
+        transaction.set_rollback(True)
+    assert hints() == []
+    assert not Instance.objects.exists()
+
+
+def test_a_job_deletes_its_key_before_it_claims() -> None:
+    """So who finds the key has committed before that claim: here a wake in the middle of the burst sets it anew."""
+    DurableClient().start_new("plain")
+    worker = new_worker()
+    seen: list[bool] = []
+
+    class Looking(Burst):
+        def run(self) -> None:
+            seen.append(bool(queues.connection().exists(wake.token_key(QUEUE, 0))))
+            super().run()
+
+    jobs.take_hint(worker, QUEUE, "work", f"{QUEUE}/0", Looking(worker, QUEUE))
+    worker.close()
+    assert seen == [False]
+    assert Instance.objects.get().status == "Completed"
+
+
+def test_a_wake_after_the_key_lapsed_or_was_deleted_hints_again() -> None:
+    wake.wake(QUEUE)
+    wake.release_token(f"{QUEUE}/0")
+    wake.wake(QUEUE)
+    assert len(hints()) == 2
+
+
+def test_a_wide_wake_hints_once_for_each_worker_that_listens_and_no_more_than_claims_need() -> None:
+    wake._listeners[QUEUE] = (float("inf"), 3)
+    wake.wake(QUEUE, items=1000)
+    assert sorted(str(body[1]) for body in hints()) == [f"{QUEUE}/{token}" for token in range(3)]
+    wake.wake(QUEUE, items=1000)
+    assert len(hints()) == 3
+    queues.connection().flushall()
+    wake.wake(QUEUE, items=150)  # two claims of a hundred
+    assert len(hints()) == 2
+    queues.connection().flushall()
+    wake.wake(QUEUE, items=100)
+    assert len(hints()) == 1
+
+
+def test_an_instant_in_the_future_is_published_and_not_hinted() -> None:
+    listener = queues.connection().pubsub(ignore_subscribe_messages=True)
+    listener.subscribe(wake.CHANNEL)
+    listener.get_message(timeout=1.0)
+    at = clock.now() + timedelta(seconds=30)
+    wake.wake(QUEUE, at)
+    message = listener.get_message(timeout=2.0)
+    listener.close()
+    assert message is not None
+    assert message["data"].decode() == f"{QUEUE} {at.isoformat()}"
+    assert hints() == []
+
+
+def test_an_instant_in_the_past_is_hinted() -> None:
+    wake.wake(QUEUE, clock.now() - timedelta(seconds=1))
+    assert len(hints()) == 1
+
+
+def test_without_redis_a_request_is_still_committed(redis_server: servers.RedisServer) -> None:
+    redis_server.stop()
+    wake.wake(QUEUE)
+    wake.wake(QUEUE, items=1000)
+    wake.wake(QUEUE, clock.now() + timedelta(seconds=5))
+    instance_id = DurableClient().start_new("wait_for", client_input=["a"])
+    assert DurableClient().raise_event(instance_id, "a", 1) is True
+    assert Instance.objects.count() == 1
