@@ -38,8 +38,9 @@ class HintJob(Job):
             self.data = b""
 
 
+@cache
 def connection() -> Redis:
-    """Return this process's connection to Redis, as django-rq configures it."""
+    """Return this process's connection to Redis, as django-rq configures it: one, for every wake asks for it."""
     found: Redis = django_rq.get_connection(default_queue())
     return found
 
