@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.db import connections
 from playwright.sync_api import Browser, Page
 
 from orchestrations.store import instances
@@ -48,6 +49,7 @@ def visit(live_asgi_server: servers.WebServer, browser: Browser) -> Iterator[Vis
         return page
 
     yield open_page
+    connections.close_all()  # beside Playwright's event loop Django has another set of them, which nobody else closes
     # that an answer was 4xx or a connection was cut, which some tests bring about, is said by browser and htmx
     expected = ("Failed to load resource", "WebSocket", "htmx:")
     assert [text for text in said if not any(word in text for word in expected)] == []

@@ -11,7 +11,7 @@ PATIENCE = 5.0
 _Communicator: Any = ApplicationCommunicator  # it has no types
 
 
-class Socket(_Communicator):
+class Socket(_Communicator):  # type: ignore[misc]
     """One connection to an ASGI application."""
 
     def __init__(self, application: Any, path: str, headers: list[tuple[bytes, bytes]]) -> None:
