@@ -53,7 +53,13 @@ def print_error(stream: Stream, message: str, hint: str = "") -> None:
 
 def print_json(stream: Stream, value: Any) -> None:
     """Print one JSON value for scripts."""
-    stream.write(json.dumps(value, ensure_ascii=False, default=_default, indent=2) + "\n")
+    stream.write(to_json(value, indent=2) + "\n")
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Return the value as JSON text in which what a terminal would obey is written as an escape."""
+    text = json.dumps(value, ensure_ascii=False, default=_default, indent=indent)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def print_table(stream: Stream, titles: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -52,7 +52,13 @@ def work(worker: HintWorker) -> None:
 def put(body: Any, **fields: Any) -> None:
     """Put a job into the queue as somebody with access to Redis can."""
     data = body if isinstance(body, bytes) else zlib.compress(json.dumps(body).encode())
-    found = {"data": data, "created_at": "2026-01-01T00:00:00.000000Z", "origin": QUEUE, "status": "queued", **fields}
+    found: Any = {
+        "data": data,
+        "created_at": "2026-01-01T00:00:00.000000Z",
+        "origin": QUEUE,
+        "status": "queued",
+        **fields,
+    }
     queues.connection().hset("rq:job:foreign", mapping=found)
     queues.connection().rpush(f"rq:queue:{QUEUE}", "foreign")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -91,7 +92,7 @@ def test_a_wide_wake_hints_once_for_each_worker_that_listens_and_no_more_than_cl
 
 
 def test_an_instant_in_the_future_is_published_and_not_hinted() -> None:
-    listener = queues.connection().pubsub(ignore_subscribe_messages=True)
+    listener: Any = queues.connection().pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
     listener.subscribe(wake.CHANNEL)
     listener.get_message(timeout=1.0)
     at = clock.now() + timedelta(seconds=30)

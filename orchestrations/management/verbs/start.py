@@ -6,10 +6,10 @@ Prints its id; with --wait its output as JSON, and exits with 1 unless it has co
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from orchestrations.client.client import DurableClient
 from orchestrations.client.status import OrchestrationStatus
@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Start it, and wait if asked to."""
+    if options.timeout is not None and not options.timeout >= 0:
+        raise ValueError(f"--timeout must be 0 seconds or more, not {options.timeout:g}.")
     client = DurableClient(options.hub)
     instance_id = client.start_new(
         options.name,
@@ -75,6 +77,13 @@ def _tag(text: str) -> tuple[str, str]:
 
 def _wait(client: DurableClient, instance_id: str, options: argparse.Namespace) -> OrchestrationStatus | None:
     """Wait in steps, saying on a terminal what the instance is doing."""
+    with _Progress(options.err) as progress:
+        return _wait_in_steps(client, instance_id, options, progress)
+
+
+def _wait_in_steps(
+    client: DurableClient, instance_id: str, options: argparse.Namespace, progress: _Progress
+) -> OrchestrationStatus | None:
     began = time.monotonic()
     while True:
         left = None if options.timeout is None else began + options.timeout - time.monotonic()
@@ -84,13 +93,34 @@ def _wait(client: DurableClient, instance_id: str, options: argparse.Namespace) 
         except TimeoutError:
             if left is not None and left <= 0:
                 hint = "It goes on; ask with 'durable status'."
+                progress.end()
                 output.print_error(options.err, f"'{instance_id}' has not ended after {options.timeout:g} s.", hint)
                 return None
-            if sys.stderr.isatty():
-                seconds = int(time.monotonic() - began)
-                status = client.get_status(instance_id)
-                options.err.write(f"\r{status.runtime_status} {seconds} s", ending="")
-                options.err.flush()
+            progress.show(f"{client.get_status(instance_id).runtime_status} {int(time.monotonic() - began)} s")
+
+
+class _Progress:
+    """A line on a terminal that is written over and over; what follows begins on a line of its own."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._is_open = stream, False
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.end()
+
+    def show(self, text: str) -> None:
+        if sys.stderr.isatty():
+            self._stream.write(f"\r{text}", ending="")
+            self._stream.flush()
+            self._is_open = True
+
+    def end(self) -> None:
+        if self._is_open:
+            self._stream.write("\n")
+            self._is_open = False
 
 
 def _print(status: OrchestrationStatus, options: argparse.Namespace) -> int:
@@ -99,7 +129,7 @@ def _print(status: OrchestrationStatus, options: argparse.Namespace) -> int:
         members = {"instanceId": status.instance_id, "runtimeStatus": status.runtime_status, "output": status.output}
         output.print_json(options.out, members)
     elif is_good:
-        options.out.write(json.dumps(status.output, ensure_ascii=False) + "\n")
+        options.out.write(output.to_json(status.output) + "\n")
     if not is_good:
         reason = status.failure.message if status.failure else str(status.output)
         output.print_error(options.err, f"'{status.instance_id}' is {status.runtime_status}: {reason}")
