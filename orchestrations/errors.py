@@ -22,9 +22,8 @@ class NotRegisteredError(DurableError):
     """No function of that kind has that name."""
 
     def __init__(self, kind: str, name: str, near: Sequence[str] = ()) -> None:
-        article = "An" if kind[0] in "aeiou" else "A"
         hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-        super().__init__(f"{article} '{name}' {kind} was not registered.{hint}")
+        super().__init__(f"A '{name}' {kind} was not registered.{hint}")
         self.code = f"{kind}.unknown"
         self.kind, self.name, self.near = kind, name, tuple(near)
 

@@ -79,6 +79,18 @@ async def fan_out(context: OrchestrationContext, width: int) -> Any:
     return sum(await context.task_all([context.call_activity("echo", number) for number in range(width)]))
 
 
+@activity
+def rest(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+@orchestrator
+def slow_fan_out(context: OrchestrationContext, width: int) -> Body:
+    results = yield context.task_all([context.call_activity("rest", 0.01) for _ in range(width)])
+    return len(results)
+
+
 @orchestrator
 def trace_all(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
     """Leave so many traces, one after the other, then as many at once."""

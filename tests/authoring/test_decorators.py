@@ -107,7 +107,7 @@ def test_unknown_name_is_answered_with_near_ones(registry: Registry) -> None:
     with pytest.raises(NotRegisteredError) as caught:
         registry.get(ORCHESTRATOR, "E1_HeloSequence")
     assert caught.value.code == "orchestrator.unknown"
-    expected = "An 'E1_HeloSequence' orchestrator was not registered. Did you mean 'E1_HelloSequence'?"
+    expected = "A 'E1_HeloSequence' orchestrator was not registered. Did you mean 'E1_HelloSequence'?"
     assert caught.value.message == expected
 
 

@@ -65,7 +65,7 @@ def test_an_unknown_orchestrator_is_refused_with_near_names(client: DurableClien
 
 def test_a_name_that_is_like_no_other_has_no_hint(client: DurableClient) -> None:
     error = refused(lambda: client.start_new("qqqqqq"))
-    assert error.message == "An 'qqqqqq' orchestrator was not registered."
+    assert error.message == "A 'qqqqqq' orchestrator was not registered."
 
 
 def test_an_activity_is_no_orchestrator(client: DurableClient) -> None:
