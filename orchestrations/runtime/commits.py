@@ -29,7 +29,8 @@ def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str
             return turns.commit_turns(commits, now, conf.LEASE_SECONDS)
         except (OperationalError, InterfaceError) as error:
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, tries=number + 1)
-            if _was_lost() and any(_is_stored(commit) for commit in commits):
+            _drop_broken_connection()
+            if any(_is_stored(commit) for commit in commits):
                 telemetry.report(telemetry.COMMIT_UNKNOWN, level=logging.WARNING, plans=len(commits))
                 return None
             time.sleep(random.random() * 0.05 * 2**number)
@@ -39,12 +40,10 @@ def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str
     return [_commit_alone(commit, now, fingerprint) for commit in commits]
 
 
-def _was_lost() -> bool:
-    """Tell whether the connection broke; it is closed then, and opened anew by the next statement."""
-    if connection.is_usable():
-        return False
-    connection.close()
-    return True
+def _drop_broken_connection() -> None:
+    """Close it if it broke: the next statement opens it anew. Django may have done both, so this tells nothing."""
+    if not connection.is_usable():
+        connection.close()
 
 
 def _is_stored(commit: TurnCommit) -> bool:

@@ -170,7 +170,8 @@ def test_counts_are_exact_up_to_the_bound_and_at_least_beyond() -> None:
     found = queries.count_instances(HUB, InstanceFilter())
     assert (found.counts, found.at_least, found.total) == ({Status.PENDING: 2, Status.COMPLETED: 3}, frozenset(), 5)
     found = queries.count_instances(HUB, InstanceFilter(), limit=2)
-    assert (found.counts, found.at_least) == ({Status.PENDING: 2, Status.COMPLETED: 2}, {Status.COMPLETED})
+    assert found.counts == {Status.PENDING: 2, Status.COMPLETED: 2}
+    assert found.at_least == frozenset({Status.COMPLETED})
     only = queries.count_instances(HUB, InstanceFilter(instance_id_prefix="p", statuses=frozenset({Status.PENDING})))
     assert only.counts == {Status.PENDING: 2}
     assert queries.count_live(HUB) == 2
