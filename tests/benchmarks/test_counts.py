@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from orchestrations.client.client import DurableClient
-from orchestrations.store.signals import work_available
 from tests import bursts
 from tests.benchmarks import measures
 from tests.benchmarks.counting import Count, counted
@@ -46,7 +45,6 @@ def _count(name: str, client_input: Any, instances: int, *, with_starts: bool = 
     client = DurableClient()
     worker = bursts.new_worker()
     bursts.HINTS.clear()
-    work_available.connect(bursts.HINTS.on_work_available)
     try:
         client.start_new(name, client_input=3)  # what is asked for once in a process
         bursts.drain(worker)
@@ -57,7 +55,6 @@ def _count(name: str, client_input: Any, instances: int, *, with_starts: bool = 
                 measures.start_many(name, client_input, instances)
             bursts.drain(worker, seconds=60)
     finally:
-        work_available.disconnect(bursts.HINTS.on_work_available)
         worker.close()
     return count
 

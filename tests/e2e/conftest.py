@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connections
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from orchestrations.store import instances
 from tests import servers
@@ -15,6 +15,8 @@ from tests.people import PASSWORD, make_user
 from tests.workers import Workers, run_workers
 
 Visit = Callable[..., Page]
+
+expect.set_options(timeout=10_000)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrations.store import instances
-from orchestrations.store.signals import work_available
 from tests import servers
 from tests.bursts import HINTS
 
@@ -16,7 +15,5 @@ from tests.bursts import HINTS
 def _committing_database(transactional_db: None, redis_server: servers.RedisServer) -> Iterator[None]:
     instances.forget_hubs()
     HINTS.clear()
-    work_available.connect(HINTS.on_work_available)
     yield
-    work_available.disconnect(HINTS.on_work_available)
     instances.forget_hubs()
