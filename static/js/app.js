@@ -79,6 +79,8 @@ mountAll(document);
 document.addEventListener("htmx:load", event => {
   for (const [held, end] of mounted) if (!held.isConnected) { end(); mounted.delete(held); }   // morphing removes without telling
   mountAll(event.detail.elt);
+  for (const peek of event.detail.elt.querySelectorAll("details.peek[open]"))   // opened before anybody listened
+    if (!peek.querySelector(".members")) peek.dispatchEvent(new Event("toggle"));
 });
 document.addEventListener("htmx:beforeCleanupElement", event => clean(event.detail.elt));
 if (document.body.dataset.liveUrl) start();
