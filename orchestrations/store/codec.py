@@ -9,7 +9,7 @@ from orchestrations.engine.events import ParentInstance
 
 def is_storable(text: str) -> bool:
     """Tell whether a text column can hold the text: neither a NUL character nor a lone surrogate."""
-    return text.isascii() and "\x00" not in text or not any(c == "\x00" or "\ud800" <= c <= "\udfff" for c in text)
+    return (text.isascii() and "\x00" not in text) or not any(c == "\x00" or "\ud800" <= c <= "\udfff" for c in text)
 
 
 def read_tags(text: str) -> dict[str, str]:
