@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance
+from tests import servers
 from tests.bursts import burst_once, drain, kinds_of, run, status_of
 
 
@@ -39,6 +41,15 @@ def test_a_wide_fan_out_comes_together() -> None:
     assert (status.runtime_status, status.output) == (Status.COMPLETED, sum(range(300)))
     completed = HistoryEvent.objects.filter(kind="TaskCompleted").count()
     assert completed == 300
+
+
+def test_the_fan_out_sample_counts_the_source_tree_as_find_and_wc_do() -> None:
+    tree = str(servers.PROJECT / "orchestrations")
+    command = f"find '{tree}' -name .git -prune -o -type f -print0 | xargs -0 cat | wc -lc"
+    lines, size = map(int, subprocess.check_output(["sh", "-c", command]).split())
+    output = run("E2_CountTree", tree).output
+    assert (output["lines"], output["bytes"]) == (lines, size)
+    assert output["files"] > 100
 
 
 def test_many_instances_share_bursts() -> None:
