@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrations.control.actors import Actor
+from orchestrations.engine.failures import cut
 from orchestrations.store import clock
 from orchestrations.store.models import AuditEntry, TaskHub
 
@@ -43,11 +44,11 @@ def record(
         hub=TaskHub.objects.get_or_create(name=hub)[0],
         at=clock.now(),
         user_id=actor.user_id,
-        actor=actor.name[:256],
+        actor=cut(actor.name, 256),
         action=action,
-        instance_id=instance_id,
-        reason=reason[:REASON_LIMIT],
-        detail=json.dumps(dict(detail or {}), ensure_ascii=False, sort_keys=True),
+        instance_id=cut(instance_id, 256),
+        reason=cut(reason, REASON_LIMIT),
+        detail=json.dumps(dict(detail or {}), sort_keys=True),
         result=result,
     )
 

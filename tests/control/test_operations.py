@@ -202,3 +202,12 @@ def test_admin_terminates_a_parent_and_its_children_end_too() -> None:
     drain()
     assert status_of(parent) == Status.TERMINATED
     assert {child.status for child in queries.list_children(HUB, parent)} == {Status.TERMINATED}
+
+
+def test_an_id_that_no_column_can_hold_is_not_found_and_its_denial_is_recorded() -> None:
+    for instance_id in ("nul \x00", "half \ud800"):
+        with pytest.raises(InstanceNotFoundError):
+            Operations(make_actor("operator"), HUB).suspend(instance_id)
+        with pytest.raises(PermissionDenied):
+            Operations(make_actor("viewer"), HUB).suspend(instance_id)
+    assert list(AuditEntry.objects.values_list("result", flat=True)) == ["denied", "denied"]
