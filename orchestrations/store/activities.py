@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
@@ -55,8 +56,8 @@ class Result:
     event: TaskCompleted | TaskFailed
 
 
-def insert(news: Sequence[NewActivity], now: datetime) -> list[ClaimedActivity]:
-    """Insert the attempts in one statement; return those that are claimed by their owner."""
+def insertion(news: Sequence[NewActivity], now: datetime) -> sql.Query:
+    """Return the statement that inserts the attempts; `claimed` reads its rows."""
     rows = [
         (
             *(n.instance, n.execution, n.event.event_id, n.event.attempt or 1, n.event.name, n.event.input, n.queue),
@@ -64,7 +65,11 @@ def insert(news: Sequence[NewActivity], now: datetime) -> list[ClaimedActivity]:
         )
         for n in news
     ]
-    found = sql.insert(_ACTIVITIES, rows, returning="id, instance_id, sequence, attempt")
+    return sql.insertion(_ACTIVITIES, rows, "id, instance_id, sequence, attempt")
+
+
+def claimed(news: Sequence[NewActivity], found: Sequence[tuple[Any, ...]]) -> list[ClaimedActivity]:
+    """Return those of the inserted attempts that are claimed by their owner."""
     keys = {(instance, sequence, attempt): pk for pk, instance, sequence, attempt in found}
     return [
         ClaimedActivity(
@@ -83,12 +88,15 @@ def insert(news: Sequence[NewActivity], now: datetime) -> list[ClaimedActivity]:
     ]
 
 
-def remove(results: Sequence[Result], owner: str) -> set[int]:
-    """Remove the rows of results that are still ours; return their keys. Others were settled or taken elsewhere."""
+def removal(results: Sequence[Result], owner: str) -> sql.Query:
+    """Return the statement that removes the rows of results that are still ours, and returns their keys.
+
+    Those that it does not return were settled or taken elsewhere.
+    """
     pairs = [(r.activity.id, r.activity.epoch) for r in results]
     condition, values = sql.among_pairs("id, lease_epoch", pairs, ("int", "int"))
-    rows = sql.fetch(f"DELETE FROM {ACTIVITY} WHERE {condition} AND lease_owner = %s RETURNING id", [*values, owner])
-    return {pk for (pk,) in rows}
+    statement = f"DELETE FROM {ACTIVITY} WHERE {condition} AND lease_owner = %s RETURNING id"
+    return sql.query(statement, [*values, owner])
 
 
 def settle(results: Sequence[Result], owner: str) -> int:
@@ -99,7 +107,7 @@ def settle(results: Sequence[Result], owner: str) -> int:
     """
     with transaction.atomic():
         targets = inbox.lock([r.activity.instance for r in results])
-        ours = remove(results, owner)
+        ours = {pk for (pk,) in removal(results, owner).alone()}
         messages = [
             message_of(r)
             for r in results

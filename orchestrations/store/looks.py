@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from orchestrations.engine.state import Status
 from orchestrations.store import sql
@@ -50,21 +51,27 @@ class Waiting:
 
 def look(instances: Sequence[int], now: datetime) -> dict[int, Waiting]:
     """Return what waits for each instance that has anything. One statement."""
-    if not instances:
-        return {}
+    return read(question(instances, now).alone()) if instances else {}
+
+
+def question(instances: Sequence[int], now: datetime) -> sql.Query:
+    """Return the statement that looks; `read` reads its rows."""
     condition, values = sql.among("instance_id", instances)
-    rows = sql.fetch(
+    return sql.query(
         f"SELECT instance_id, id, visible_at, execution, is_control, body FROM {INBOX}"
         f" WHERE {condition} AND visible_at <= %s"
         f" UNION ALL SELECT instance_id, 0, min(visible_at), '', is_control, '' FROM {INBOX}"
-        f" WHERE {condition} AND visible_at > %s GROUP BY instance_id, is_control ORDER BY 3, 2",
+        f" WHERE {condition} AND visible_at > %s GROUP BY instance_id, is_control",
         [*values, now, *values, now],
     )
+
+
+def read(rows: Sequence[tuple[Any, ...]]) -> dict[int, Waiting]:
+    """Return what waits for each instance, its letters in order of arrival."""
     found: dict[int, Waiting] = {}
-    for instance, key, visible_at, execution, is_control, body in rows:
+    timed = [(instance, key, sql.read_time(visible_at), *rest) for instance, key, visible_at, *rest in rows]
+    for instance, key, at, execution, is_control, body in sorted(timed, key=lambda row: (row[2], row[1])):
         waiting = found.setdefault(instance, Waiting())
-        at = sql.read_time(visible_at)
-        assert at is not None
         if key:
             waiting.letters.append(Letter(key, at, execution, bool(is_control), body))
         elif is_control:

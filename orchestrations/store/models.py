@@ -3,6 +3,9 @@
 Workers poll two tables, so those hold nothing but open rows: `InboxMessage` (on its way to an instance) and
 `ActivityTask` (not yet settled). Payloads are TEXT of canonical JSON, never a JSON column: databases re-order and
 re-write those (`jsonb`), and an author must see on replay exactly what he saw first.
+
+Rows of an instance have no foreign key in the database: they are written under the lock of its row, which is found
+first, so the check would ask once more, for every row at every COMMIT, what the lock has told already.
 """
 
 from __future__ import annotations
@@ -107,7 +110,7 @@ class HistoryEvent(models.Model):
     """A fact, ordered within an execution, never changed. The key is the last line of defence against two writers."""
 
     pk = models.CompositePrimaryKey("instance_id", "execution", "sequence")
-    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="history")
+    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="history", db_constraint=False)
     execution = models.CharField(max_length=32)
     sequence = models.IntegerField()
     kind = models.CharField(max_length=40)
@@ -121,7 +124,7 @@ class InboxMessage(models.Model):
     """Something on its way to an instance. A timer is a message to oneself that becomes visible later."""
 
     id = models.BigAutoField(primary_key=True)
-    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="inbox")
+    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="inbox", db_constraint=False)
     execution = models.CharField(max_length=32, default="", blank=True)
     visible_at = models.DateTimeField()
     kind = models.CharField(max_length=40)
@@ -161,7 +164,7 @@ class ActivityTask(models.Model):
     """An attempt of an activity that is not settled. `lease_epoch` counts deliveries; settling removes the row."""
 
     id = models.BigAutoField(primary_key=True)
-    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="activities")
+    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="activities", db_constraint=False)
     execution = models.CharField(max_length=32)
     sequence = models.IntegerField()
     attempt = models.IntegerField(default=1)

@@ -8,8 +8,8 @@ Python, and a text that is always the same keeps its plan. SQLite takes the rows
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -54,6 +54,43 @@ def is_postgres() -> bool:
     return connection.vendor == "postgresql"
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement that returns rows, to be run together with others; `alone` runs it by itself."""
+
+    statement: str
+    parameters: Sequence[Any]
+    alone: Callable[[], list[tuple[Any, ...]]]
+
+
+def query(statement: str, parameters: Sequence[Any]) -> Query:
+    """Return any statement that returns rows."""
+    return Query(statement, parameters, lambda: fetch(statement, parameters))
+
+
+def insertion(columns: Columns, rows: Sequence[Row], returning: str) -> Query:
+    """Return an `insert` that returns something."""
+    names = ", ".join(columns.names)
+    statement = f"INSERT INTO {columns.table} ({names}) SELECT * FROM {columns.recordset} RETURNING {returning}"
+    parameters = [columns.as_json(rows)] if is_postgres() else []
+    return Query(statement, parameters, lambda: insert(columns, rows, returning=returning))
+
+
+def gather(queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+    """Run statements that do not depend on one another, and return the rows of each; times come as text, unordered.
+
+    On PostgreSQL they are one statement, hence one round trip and one snapshot: none sees what another writes.
+    """
+    if len(queries) < 2 or not is_postgres():
+        return [one.alone() for one in queries]
+    parts = ", ".join(f"q{place} AS ({one.statement})" for place, one in enumerate(queries))
+    rows = " UNION ALL ".join(f"SELECT {place}, row_to_json(q{place}) FROM q{place}" for place in range(len(queries)))
+    found: list[list[tuple[Any, ...]]] = [[] for _ in queries]
+    for place, row in fetch(f"WITH {parts} {rows}", [value for one in queries for value in one.parameters]):
+        found[place].append(tuple(row.values()))
+    return found
+
+
 def insert(columns: Columns, rows: Sequence[Row], *, suffix: str = "", returning: str = "") -> list[tuple[Any, ...]]:
     """Insert the rows in one statement (SQLite with `returning`: one for each thousand); return what `returning` names.
 
@@ -80,12 +117,26 @@ def insert(columns: Columns, rows: Sequence[Row], *, suffix: str = "", returning
         return found
 
 
-def update(columns: Columns, assignments: str, rows: Sequence[Row]) -> None:
-    """Update each row's `id` (its first column) by `assignments`, in which `v.name` is the row's value of a column."""
+def update(
+    columns: Columns, assignments: str, rows: Sequence[Row], *, beside: tuple[Columns, Sequence[Row]] | None = None
+) -> None:
+    """Update each row's `id` (its first column) by `assignments`, in which `v.name` is the row's value of a column.
+
+    `beside` are rows of another table to insert in the same statement (SQLite: in one before).
+    """
+    if beside is not None and not is_postgres():
+        insert(*beside)
     with connection.cursor() as cursor:
         if is_postgres():
             statement = f"UPDATE {columns.table} AS t SET {assignments} FROM {columns.recordset} WHERE t.id = v.id"
-            cursor.execute(statement, [columns.as_json(rows)])
+            parameters = [columns.as_json(rows)]
+            if beside is not None:
+                other, others = beside
+                names = ", ".join(other.names)
+                select = f"INSERT INTO {other.table} ({names}) SELECT * FROM {other.recordset}"
+                statement = f"WITH beside AS ({select}) {statement}"
+                parameters = [other.as_json(others), *parameters]
+            cursor.execute(statement, parameters)
             return
         pairs = [f"{{{name}}}" for name in columns.names]
         statement = assignments.replace("t.", "")
@@ -98,21 +149,6 @@ def update(columns: Columns, assignments: str, rows: Sequence[Row]) -> None:
             statement = statement[:at] + "%s" + statement[end + 1 :]
         values = [[row[place] for place in [*order, 0]] for row in columns.adapt(rows)]
         cursor.executemany(f"UPDATE {columns.table} SET {statement} WHERE id = %s", values)
-
-
-@contextmanager
-def pipelined() -> Iterator[None]:
-    """Within a transaction: do not wait for the answers of statements that return nothing (PostgreSQL).
-
-    Their errors come with the next answer, or at the end of the block, hence before COMMIT; a row count is not known.
-    """
-    if not is_postgres():
-        yield
-        return
-    connection.ensure_connection()
-    raw: Any = connection.connection
-    with connection.wrap_database_errors, raw.pipeline():
-        yield
 
 
 def fetch(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -101,8 +101,13 @@ def commit_turns(commits: Sequence[TurnCommit], now: datetime, lease_seconds: fl
     Durable when it returns. Raises what the database raises; then nothing was stored, or, if the answer to COMMIT was
     lost, `is_committed` tells.
     """
-    with transaction.atomic(), sql.pipelined():
-        return _commit(commits, now, now + timedelta(seconds=lease_seconds))
+    lost: set[int] = set()
+    while True:
+        try:
+            with transaction.atomic():
+                return _commit(commits, lost, now, now + timedelta(seconds=lease_seconds))
+        except _ResultsLost as error:
+            lost |= error.instances
 
 
 def is_committed(held: ClaimedInstance, history_length: int) -> bool:
@@ -115,22 +120,33 @@ def is_committed(held: ClaimedInstance, history_length: int) -> bool:
     return row[1] != held.facts.execution_id or row[2] >= history_length
 
 
-def _commit(commits: Sequence[TurnCommit], now: datetime, until: datetime) -> list[Committed]:
+class _ResultsLost(Exception):
+    """Results that these instances' plans have consumed were settled elsewhere: the plans are to be dropped.
+
+    That shows beside the other statements, so it rolls them back; the batch is committed again without those plans,
+    and their other results are still in the burst's hands.
+    """
+
+    def __init__(self, instances: set[int]) -> None:
+        super().__init__()
+        self.instances = instances
+
+
+def _commit(commits: Sequence[TurnCommit], lost: set[int], now: datetime, until: datetime) -> list[Committed]:
     made = Effects(now)
     effects.resolve_sends(commits, made)
     targets = inbox.lock([c.held.lease.instance for c in commits] + effects.target_keys(commits, made))
-    answers = [Committed(is_dropped=not _is_ours(c, targets), results_in_hand=c.results) for c in commits]
-    _settle(commits, answers, made)
+    answers = [Committed(is_dropped=not _is_ours(c, targets) or c.held.lease.instance in lost) for c in commits]
+    for c, a in zip(commits, answers, strict=True):
+        a.results_in_hand = c.results if a.is_dropped else []
     kept = [(c, a) for c, a in zip(commits, answers, strict=True) if not a.is_dropped]
     live = [c for c, _ in kept]
     _consume(live)
-    _append_history(live)
-    _insert_activities(kept, now, until)
     effects.make_children(live, made)
     effects.send(live, made, targets)
     effects.withdraw_timers(live)
-    found = looks.look([c.held.lease.instance for c in live], now)
-    _update(kept, found, until)
+    found = _exchange(kept, now, until) if kept else {}
+    _update(kept, found, until, _history_rows(live))
     effects.clear_ended(live, found)
     _announce(kept, commits, made, targets)
     return answers
@@ -142,20 +158,22 @@ def _is_ours(commit: TurnCommit, targets: dict[int, inbox.Target]) -> bool:
     return row is not None and row.lease_owner == lease.owner and row.lease_epoch == lease.epoch
 
 
-def _settle(commits: Sequence[TurnCommit], answers: Sequence[Committed], made: Effects) -> None:
-    """Remove the own activities whose results were consumed; one that was settled elsewhere drops its plan.
-
-    The other results of such a plan have lost their rows by then, so they become messages.
-    """
-    pairs = [(c, a) for c, a in zip(commits, answers, strict=True) if c.results and not a.is_dropped]
-    if not pairs:
-        return
-    ours = activities.remove([r for c, _ in pairs for r in c.results], pairs[0][0].held.lease.owner)
-    for c, answer in pairs:
-        answer.results_in_hand = []
-        if any(r.activity.id not in ours for r in c.results):
-            answer.is_dropped = True
-            made.messages += [activities.message_of(r) for r in c.results if r.activity.id in ours]
+def _exchange(kept: Sequence[tuple[TurnCommit, Committed]], now: datetime, until: datetime) -> dict[int, Waiting]:
+    """Remove the own activities whose results were consumed, insert the new ones, and look at the inboxes."""
+    commits = [c for c, _ in kept]
+    results = [r for c in commits for r in c.results]
+    news = _new_activities(commits, until)
+    queries = [looks.question([c.held.lease.instance for c in commits], now)]
+    queries += [activities.removal(results, commits[0].held.lease.owner)] if results else []
+    queries += [activities.insertion(news, now)] if news else []
+    answers = iter(sql.gather(queries))
+    found = looks.read(next(answers))
+    ours = {pk for (pk,) in next(answers)} if results else set()
+    if gone := {r.activity.instance for r in results if r.activity.id not in ours}:
+        raise _ResultsLost(gone)
+    if news:
+        _share(kept, activities.claimed(news, next(answers)))
+    return found
 
 
 def _consume(commits: Sequence[TurnCommit]) -> None:
@@ -169,7 +187,7 @@ def _consume(commits: Sequence[TurnCommit]) -> None:
         raise RuntimeError(f"{len(keys) - count} of {len(keys)} messages were consumed by somebody else.")
 
 
-def _append_history(commits: Sequence[TurnCommit]) -> None:
+def _history_rows(commits: Sequence[TurnCommit]) -> list[sql.Row]:
     rows: list[sql.Row] = []
     for c in commits:
         if c.plan is None or c.plan.next_execution is not None:
@@ -179,29 +197,34 @@ def _append_history(commits: Sequence[TurnCommit]) -> None:
             (c.held.lease.instance, c.held.facts.execution_id, start + place, event.kind, effects.encode(event))
             for place, event in enumerate(c.plan.events)
         ]
-    if rows:
-        sql.insert(_HISTORY, rows)
+    return rows
 
 
-def _insert_activities(kept: Sequence[tuple[TurnCommit, Committed]], now: datetime, until: datetime) -> None:
+def _new_activities(commits: Sequence[TurnCommit], until: datetime) -> list[NewActivity]:
     news: list[NewActivity] = []
-    for c, _ in kept:
+    for c in commits:
         for place, event in enumerate(c.plan.activities if c.plan else ()):
             owner = c.held.lease.owner if c.share[place] else ""
             instance, execution = c.held.lease.instance, c.held.facts.execution_id
             news.append(NewActivity(instance, execution, event, c.queues[place], owner, until if owner else None))
-    if not news:
-        return
-    claimed: dict[int, list[ClaimedActivity]] = {}
-    for activity in activities.insert(news, now):
-        claimed.setdefault(activity.instance, []).append(activity)
+    return news
+
+
+def _share(kept: Sequence[tuple[TurnCommit, Committed]], claimed: Sequence[ClaimedActivity]) -> None:
+    """Give each plan those of its activities that the burst keeps."""
+    by_instance: dict[int, list[ClaimedActivity]] = {}
+    for activity in claimed:
+        by_instance.setdefault(activity.instance, []).append(activity)
     for c, answer in kept:
-        answer.share = claimed.get(c.held.lease.instance, [])
+        answer.share = by_instance.get(c.held.lease.instance, [])
         for activity in answer.share:
             activity.hub, activity.instance_id = c.held.hub, c.held.facts.instance_id
 
 
-def _update(kept: Sequence[tuple[TurnCommit, Committed]], found: dict[int, Waiting], until: datetime) -> None:
+def _update(
+    kept: Sequence[tuple[TurnCommit, Committed]], found: dict[int, Waiting], until: datetime, history: list[sql.Row]
+) -> None:
+    """Write the instances' rows, and their new history with them."""
     rows = []
     for c, answer in kept:
         answer.waiting = found.get(c.held.lease.instance, Waiting())
@@ -213,7 +236,7 @@ def _update(kept: Sequence[tuple[TurnCommit, Committed]], found: dict[int, Waiti
         due_at = answer.waiting.due_at(status) if is_live else None
         rows.append((c.held.lease.instance, *_columns_of(c), due_at, owner, until if owner else None, *_texts_of(c)))
     if rows:
-        sql.update(_UPDATE, _ASSIGN, rows)
+        sql.update(_UPDATE, _ASSIGN, rows, beside=(_HISTORY, history) if history else None)
 
 
 def _columns_of(c: TurnCommit) -> tuple[object, ...]:

@@ -13,7 +13,7 @@ import pytest
 from orchestrations.client.client import DurableClient
 from orchestrations.conf import conf
 from orchestrations.engine.state import Status
-from orchestrations.store import activities, clock, leases, looks, turns
+from orchestrations.store import activities, clock, leases, looks, sql, turns
 from orchestrations.store.models import HistoryEvent, Instance
 from tests.bursts import burst_once, drain, new_worker, status_of
 from tests.store.counting import Cost, count_cost
@@ -30,8 +30,10 @@ def _warm() -> None:
     Instance.objects.all().delete()
 
 
-def has(cost: Cost, commits: int, statements: int) -> None:
-    assert cost.both == (commits, statements), str(cost)
+def has(cost: Cost, commits: int, statements: int, *, together: int = 0) -> None:
+    """`together`: how many statements fewer it takes on PostgreSQL, where those that are independent are one."""
+    wanted = statements - together if sql.is_postgres() else statements
+    assert cost.both == (commits, wanted), str(cost)
 
 
 def test_a_start_costs_one_commit_and_two_statements() -> None:
@@ -97,7 +99,7 @@ def test_committing_turns_costs_one_commit_whatever_their_number_and_width(count
     with count_cost() as cost:
         answers = commit(plans)
     assert sum(len(a.share) for a in answers) == count * width
-    has(cost, 1, 6)
+    has(cost, 1, 6, together=2)
 
 
 @COUNTS
@@ -107,7 +109,7 @@ def test_committing_own_results_costs_one_commit_whatever_their_number(count: in
     with count_cost() as cost:
         commit(plans)
     assert set(Instance.objects.values_list("status", flat=True)) == {"Completed"}
-    has(cost, 1, 5)
+    has(cost, 1, 5, together=2)
 
 
 @pytest.mark.parametrize("length", [10, 1000])
@@ -119,8 +121,9 @@ def test_a_turn_costs_the_same_after_ten_events_as_after_a_thousand(length: int)
     one.held.history_length = length
     with count_cost() as cost:
         commit(plans)
-    has(cost, 1, 6)
-    assert [s for s in cost.texts if "historyevent" in s and not s.startswith("INSERT")] == []
+    has(cost, 1, 6, together=3)
+    reads = [s for s in cost.texts if "historyevent" in s and "INSERT INTO orchestrations_historyevent" not in s]
+    assert reads == []
 
 
 @COUNTS
@@ -142,7 +145,7 @@ def test_starting_children_and_sending_to_others_costs_the_same_for_many(count: 
     with count_cost() as cost:
         commit(plans)
     assert Instance.objects.exclude(parent=None).count() == count
-    has(cost, 1, 7)
+    has(cost, 1, 7, together=1)
 
 
 @COUNTS
@@ -155,7 +158,7 @@ def test_outcomes_of_children_cost_the_same_for_many(count: int) -> None:
     with count_cost() as cost:
         commit(plans)
     assert Instance.objects.filter(status="Completed").count() == count
-    has(cost, 1, 7)
+    has(cost, 1, 7, together=1)
 
 
 @COUNTS
@@ -177,7 +180,7 @@ def test_the_classic_costs_no_more_than_5_commits_and_32_statements_from_start_t
     assert cost.commits <= 5, str(cost)
     assert cost.statements <= 32, str(cost)
     replays = 2 if conf.ALWAYS_REPLAY else 0
-    assert cost.both == (5, 24 + replays), str(cost)
+    has(cost, 5, 24 + replays, together=7)
 
 
 def test_a_hundred_classics_in_one_burst_cost_as_many_statements_as_one() -> None:

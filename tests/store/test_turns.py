@@ -226,7 +226,7 @@ def test_a_dropped_instance_still_gets_what_its_batch_mate_sends_to_it() -> None
 # --- a result is lost
 
 
-def test_a_result_settled_elsewhere_drops_its_plan_and_the_others_of_it_become_messages() -> None:
+def test_a_result_settled_elsewhere_drops_its_plan_and_the_others_of_it_can_still_be_settled() -> None:
     pk = start("fan_out", 3)
     (answer,) = turn("w")
     first, second, third = answer.share
@@ -237,7 +237,8 @@ def test_a_result_settled_elsewhere_drops_its_plan_and_the_others_of_it_become_m
     (again,) = claim("other").activities
     assert activities.settle([result_of(again, "1")], "other") == 1
     (dropped,) = commit(plans)
-    assert (dropped.is_dropped, dropped.results_in_hand) == (True, [])
+    assert (dropped.is_dropped, len(dropped.results_in_hand)) == (True, 2)
+    assert activities.settle(dropped.results_in_hand, "w") == 1
     results = [json.loads(body)["Result"] for body in InboxMessage.objects.values_list("body", flat=True)]
     assert sorted(results) == ["1", "20"]
     assert list(ActivityTask.objects.values_list("pk", flat=True)) == [third.id]
