@@ -67,14 +67,7 @@ class DurableClient:
         ids.check_name(wanted, "The name of an orchestrator")
         if not conf.ALLOW_UNREGISTERED_START:
             registry.get(ORCHESTRATOR, wanted, version)
-        if if_exists not in _POLICIES:
-            raise InvalidError(
-                f"if_exists must be one of {', '.join(_POLICIES)}, not '{if_exists}'.", code="if-exists.invalid"
-            )
-        if version:
-            ids.check_name(version, "The version of an orchestrator")
-        if not -9 <= priority <= 9:
-            raise InvalidError(f"The priority must be from -9 to 9, not {priority}.", code="priority.invalid")
+        _check_start(if_exists, version, priority)
         new = instances.NewInstance(
             instance_id=ids.check_instance_id(uuid.uuid4().hex if instance_id is None else instance_id),
             name=wanted,
@@ -239,6 +232,16 @@ def _status_of(found: InstanceDetail, *, show_input: bool) -> OrchestrationStatu
         tags=found.tags,
         blocked=found.blocked,
     )
+
+
+def _check_start(if_exists: str, version: str | None, priority: int) -> None:
+    if if_exists not in _POLICIES:
+        message = f"if_exists must be one of {', '.join(_POLICIES)}, not '{if_exists}'."
+        raise InvalidError(message, code="if-exists.invalid")
+    if version:
+        ids.check_name(version, "The version of an orchestrator")
+    if not -9 <= priority <= 9:
+        raise InvalidError(f"The priority must be from -9 to 9, not {priority}.", code="priority.invalid")
 
 
 def _text(value: Any, text: str | None, what: str) -> str | None:
