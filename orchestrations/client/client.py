@@ -13,7 +13,7 @@ from django.db import transaction
 from orchestrations.authoring.registry import ORCHESTRATOR, registry
 from orchestrations.client import decoding, queries
 from orchestrations.client.status import InstanceDetail, OrchestrationStatus
-from orchestrations.conf import conf, default_queue
+from orchestrations.conf import conf
 from orchestrations.engine import ids, payloads
 from orchestrations.engine.events import (
     EventRaised,
@@ -32,7 +32,6 @@ TAG_COUNT, TAG_NAME, TAG_VALUE = 20, 64, 256
 EVENT_ID = 100
 POLL_SECONDS = 0.02
 POLL_LIMIT_SECONDS = 0.5
-ABSENT: Any = object()
 
 
 class DurableClient:
@@ -71,7 +70,7 @@ class DurableClient:
         new = instances.NewInstance(
             instance_id=ids.check_instance_id(uuid.uuid4().hex if instance_id is None else instance_id),
             name=wanted,
-            queue=default_queue() if self.hub == conf.HUB else f"{self.hub}.{conf.QUEUE}",
+            queue=f"{self.hub}.{conf.QUEUE}",
             created_at=clock.now(),
             version=version or conf.DEFAULT_VERSION or None,
             input=_text(client_input, input_json, "The input"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -23,10 +22,9 @@ from orchestrations.client.status import (
     HistoryRow,
     InstanceDetail,
     InstancePage,
-    InstanceSummary,
     StatusCounts,
 )
-from orchestrations.engine.state import LIVE, Status
+from orchestrations.engine.state import Status
 from orchestrations.errors import InstanceNotFoundError, InvalidError
 from orchestrations.store import clock, codec
 from orchestrations.store.models import AuditEntry, HistoryEvent, Instance, Supervisor, TaskHub, Worker
@@ -99,18 +97,6 @@ def count_newer(hub: str, where: InstanceFilter, created_at: datetime | None, *,
 def list_hubs() -> tuple[str, ...]:
     """Return the names of the task hubs."""
     return tuple(TaskHub.objects.order_by("name").values_list("name", flat=True))
-
-
-def list_summaries(hub: str, instance_ids: Sequence[str]) -> tuple[InstanceSummary, ...]:
-    """Return those of the named instances that exist, newest first: a page's rows again, after a hint."""
-    rows = _filtered(hub, InstanceFilter()).filter(instance_id__in=list(instance_ids))
-    return tuple(decoding.summary(row) for row in rows.order_by("-created_at", "-id"))
-
-
-def list_revisions(hub: str, instance_ids: Iterable[str]) -> dict[str, int]:
-    """Return instance id → revision for those that exist: one read of an index, for tags."""
-    rows = Instance.objects.filter(hub__name=hub, instance_id__in=list(instance_ids))
-    return dict(rows.values_list("instance_id", "revision"))
 
 
 def count_instances(hub: str, where: InstanceFilter, *, limit: int = COUNT_LIMIT) -> StatusCounts:
@@ -193,11 +179,6 @@ def read_health(*, worker_timeout_seconds: float = 30.0) -> Health:
     swept = Supervisor.objects.exclude(swept_at=None).order_by("-swept_at").values_list("swept_at", flat=True).first()
     age = (now - swept).total_seconds() if swept else None
     return Health(workers=workers, sweep_age_seconds=age)
-
-
-def count_live(hub: str, *, limit: int = COUNT_LIMIT) -> int:
-    """Return the number of instances that have not ended, cut at `limit`."""
-    return Instance.objects.filter(hub__name=hub, status__in=LIVE).order_by()[:limit].count()
 
 
 def _named(hub: str, instance_id: str) -> QuerySet[Instance]:

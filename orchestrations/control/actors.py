@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from django.contrib.auth.models import Group
-
 
 class Role(StrEnum):
     """The roles. Each is a Django group of this name; a superuser is an admin besides."""
@@ -36,8 +34,3 @@ def actor_from_user(user: Any) -> Actor | None:
     if user.is_superuser:
         roles.add(Role.ADMIN)
     return Actor(name=user.get_username(), user_id=user.pk, roles=frozenset(roles))
-
-
-def ensure_roles() -> dict[Role, Group]:
-    """Create the groups that are missing, and return all of them. Idempotent."""
-    return {role: Group.objects.get_or_create(name=role.value)[0] for role in Role}

@@ -115,11 +115,6 @@ class AllTask(_Composite):
         if not self._open:
             self._settle_by_children()
 
-    @property
-    def open_count(self) -> int:
-        """How many children have not settled."""
-        return self._open
-
     def child_settled(self, child: Task) -> None:
         """Settle by the last child."""
         self._open -= 1

@@ -19,7 +19,7 @@ from orchestrations.errors import (
     WrongStatusError,
 )
 
-OTHER, USAGE, NOT_FOUND, CONFLICT, DENIED, UNAVAILABLE, UNKNOWN_OUTCOME = 1, 2, 3, 4, 5, 6, 7
+OTHER, USAGE, NOT_FOUND, CONFLICT, DENIED, UNAVAILABLE = 1, 2, 3, 4, 5, 6
 
 _CODES: list[tuple[type[Exception], int]] = [
     (InstanceNotFoundError, NOT_FOUND),

@@ -30,7 +30,6 @@ from orchestrations.store import clock, leases, processes
 
 PR_SET_PDEATHSIG = 1
 SPOILT_EXIT = 3
-JOBS_BEFORE_RENEWAL = 100_000
 
 
 class HintWorker(SimpleWorker):

@@ -24,7 +24,7 @@ from orchestrations.errors import InstanceExistsError, LimitExceededError
 from orchestrations.store import inbox, instances, sql
 from orchestrations.store.instances import NewInstance
 from orchestrations.store.looks import INBOX, Waiting
-from orchestrations.store.models import Instance
+from orchestrations.store.models import ActivityTask, HistoryEvent, Instance
 from orchestrations.store.signals import announce_change
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Effects", "encode", "encode_json"]
 
+ACTIVITY, HISTORY = ActivityTask._meta.db_table, HistoryEvent._meta.db_table
 DEPTH_LIMIT = 32
 FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 """The instant of what begins the next execution: before anything that has reached the instance meanwhile."""
@@ -139,11 +140,11 @@ def clear_ended(commits: Sequence[TurnCommit], found: dict[int, Waiting]) -> Non
     terminated = [c.held.lease.instance for c in ended if c.plan and c.plan.status is Status.TERMINATED]
     if terminated:
         condition, values = sql.among("instance_id", terminated)
-        sql.run(f"DELETE FROM orchestrations_activitytask WHERE {condition} AND lease_owner = ''", values)
+        sql.run(f"DELETE FROM {ACTIVITY} WHERE {condition} AND lease_owner = ''", values)
     continued = [c.held.lease.instance for c in ended if c.plan and c.plan.next_execution and c.held.history_length]
     if continued:
         condition, values = sql.among("instance_id", continued)
-        sql.run(f"DELETE FROM orchestrations_historyevent WHERE {condition}", values)
+        sql.run(f"DELETE FROM {HISTORY} WHERE {condition}", values)
 
 
 def open_activities(commits: Iterable[TurnCommit]) -> dict[str, int]:

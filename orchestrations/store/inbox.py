@@ -67,7 +67,6 @@ class Target:
     lease_epoch: int
     execution: str
     due_at: datetime | None
-    lease_until: datetime | None
 
     def takes(self, execution: str) -> bool:
         """Tell whether a message for that execution counts: what has ended takes nothing any more (INS-3)."""
@@ -94,7 +93,7 @@ def lock(instances: Sequence[int]) -> dict[int, Target]:
     """Lock the rows in id order, and return those that exist. What is read later in the transaction is current."""
     condition, values = sql.among("id", sorted(set(instances)))
     rows = sql.fetch(
-        f"SELECT id, status, queue, lease_owner, lease_epoch, execution, due_at, lease_until FROM {_DUE.table}"
+        f"SELECT id, status, queue, lease_owner, lease_epoch, execution, due_at FROM {_DUE.table}"
         f" WHERE {condition} ORDER BY id" + sql.locking("FOR NO KEY UPDATE"),
         values,
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db.models import Min
-
 from orchestrations.store.models import Supervisor, Worker
 
 FORGET_AFTER = timedelta(minutes=5)
@@ -47,14 +45,3 @@ def note_sweep(supervisor: str, now: datetime) -> None:
 def remove_supervisor(supervisor: str) -> None:
     """Forget a supervisor that ends, with its workers."""
     Supervisor.objects.filter(pk=supervisor).delete()
-
-
-def count_workers(now: datetime, queue: str, *, within_seconds: float) -> int:
-    """Return how many workers of a queue have been seen lately."""
-    return Worker.objects.filter(queue=queue, seen_at__gte=now - timedelta(seconds=within_seconds)).count()
-
-
-def oldest_sweep() -> datetime | None:
-    """Return when the slowest of the living supervisors swept last."""
-    found: datetime | None = Supervisor.objects.aggregate(oldest=Min("swept_at"))["oldest"]
-    return found

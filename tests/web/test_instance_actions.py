@@ -172,3 +172,10 @@ def test_unknown_instance(signed_in: SignedIn) -> None:
     response = signed_in("operator").post(f"{LIST}nothing/suspension/", {}, headers=HTMX)
     assert response.status_code == 404
     assert "No instance with ID" in response.content.decode()
+
+
+@pytest.mark.parametrize(("role", "may"), [("viewer", False), ("approver", False), ("operator", True), ("admin", True)])
+def test_the_form_of_an_event_is_shown_to_who_may_send_one(signed_in: SignedIn, role: str, may: bool) -> None:
+    html = signed_in(role).get(_url(make_row())).content.decode()
+    assert ('name="event_name"' in html) is may
+    assert 'id="event-form"' in html
