@@ -231,13 +231,13 @@ class Tables:
         return is_next or self.has(Mutant.NO_UNIQUE)
 
     def _settle_own(self, c: Commit, answer: Answer) -> None:
-        """One result that was settled elsewhere drops the plan; the others have lost their rows and become messages."""
-        answer.results_in_hand = []
-        ours = [r for r in c.results if self._remove(r)]
-        if len(ours) < len(c.results):
+        """One result that was settled elsewhere drops the plan; all of its results stay in the burst's hands."""
+        if not all(self._counts(r) for r in c.results):
             answer.is_dropped = True
-            for result in ours:
-                self._deliver_result(result)
+            return
+        answer.results_in_hand = []
+        for result in c.results:
+            self._remove(result)
 
     def _write(self, c: Commit, answer: Answer) -> None:
         row, plan = self.instances[c.lease.instance], c.plan
@@ -357,14 +357,19 @@ class Tables:
     def _is_held(self, task: ActivityRow, delivery: Delivery) -> bool:
         return (task.owner, task.epoch) == (delivery.owner, delivery.epoch)
 
+    def _counts(self, result: Result) -> bool:
+        """Compare: is the attempt still open and ours?"""
+        task = self.activities.get(result.delivery.key)
+        if task is not None and self._is_held(task, result.delivery):
+            return True
+        self.fenced += 1
+        return self.has(Mutant.BLIND_SETTLE) or self.has(Mutant.NO_EPOCH)
+
     def _remove(self, result: Result) -> bool:
         """Compare and set: does this outcome count?"""
         delivery = result.delivery
-        task = self.activities.get(delivery.key)
-        if task is None or not self._is_held(task, delivery):
-            self.fenced += 1
-            if not self.has(Mutant.BLIND_SETTLE) and not self.has(Mutant.NO_EPOCH):
-                return False
+        if not self._counts(result):
+            return False
         self.activities.pop(delivery.key, None)
         if delivery.key in self.settled:
             raise Violation(f"I5: the activity {delivery.key} is settled twice")

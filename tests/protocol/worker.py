@@ -243,6 +243,7 @@ class Worker:
             self.elsewhere += answer.results_in_hand
             self._drop_body(held)
             del self.held[key]
+            self.tables.release([held.lease])
             return
         if plan is not None:
             is_new = plan.next_execution is not None
