@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -49,13 +48,13 @@ class ActivityRunner:
         seconds = function.timeout.total_seconds() if function.timeout else self._seconds
         if self._watch is not None:
             self._watch.begin(activity.id, seconds)
-        began = time.perf_counter()
+        began = clock.monotonic()
         try:
             crashpoint("before-activity")
             event = self._call(activity, function)
             crashpoint("after-activity")
         finally:
-            self._pace.note(activity.name, time.perf_counter() - began)
+            self._pace.note(activity.name, clock.monotonic() - began)
             if self._watch is not None:
                 self._watch.end()
         _restore_connection()

@@ -6,7 +6,6 @@ What a burst keeps it wakes nobody for: its leases are the promise, and the swee
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -52,7 +51,7 @@ class Burst:
         self._held: dict[int, Held] = {}
         self._todo: deque[ClaimedActivity] = deque()
         self._elsewhere: list[Result] = []
-        self._ends_at = time.monotonic() + conf.BURST_SECONDS
+        self._ends_at = clock.monotonic() + conf.BURST_SECONDS
         self._claimed_at = 0.0
 
     def run(self) -> None:
@@ -70,17 +69,17 @@ class Burst:
     # --- claiming
 
     def _is_over(self) -> bool:
-        return time.monotonic() >= self._ends_at or self._should_stop() or self._worker.runner.is_spoilt
+        return clock.monotonic() >= self._ends_at or self._should_stop() or self._worker.runner.is_spoilt
 
     def _has_work(self) -> bool:
         return bool(self._held or self._todo)
 
     def _may_claim(self) -> bool:
         """Claim when the hands are empty, and now and then beside long work, so that others are not kept waiting."""
-        return not self._has_work() or time.monotonic() - self._claimed_at > conf.CLAIM_SECONDS
+        return not self._has_work() or clock.monotonic() - self._claimed_at > conf.CLAIM_SECONDS
 
     def _claim(self) -> bool:
-        self._claimed_at = time.monotonic()
+        self._claimed_at = clock.monotonic()
         size = 1 if conf.ALWAYS_REPLAY else conf.CLAIM_SIZE
         most = 0 if self._todo else self._worker.pace.activities_to_claim()
         limits = ClaimLimits(max(1, size - len(self._held)), min(most, size * 10), conf.LEASE_SECONDS)
@@ -210,7 +209,7 @@ class Burst:
 
     def _run_activities(self) -> None:
         """Run claimed activities for as long as a group of results may wait for its commit."""
-        began, count = time.monotonic(), 0
+        began, count = clock.monotonic(), 0
         most, seconds = conf.RESULT_GROUP_SIZE, conf.RESULT_GROUP_SECONDS
         while self._todo and not self._is_over():
             activity = self._todo.popleft()
@@ -222,7 +221,7 @@ class Burst:
             else:
                 self._elsewhere.append(result)
             count += 1
-            if count >= most or time.monotonic() - began >= seconds:
+            if count >= most or clock.monotonic() - began >= seconds:
                 break
 
     def _defer(self, activity: ClaimedActivity) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -12,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from orchestrations import telemetry
 from orchestrations.conf import conf
-from orchestrations.store import leases, turns
+from orchestrations.store import clock, leases, turns
 from orchestrations.store.turns import Committed, TurnCommit
 
 TRIES = 5
@@ -33,7 +32,7 @@ def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str
             if any(_is_stored(commit) for commit in commits):
                 telemetry.report(telemetry.COMMIT_UNKNOWN, level=logging.WARNING, plans=len(commits))
                 return None
-            time.sleep(random.random() * 0.05 * 2**number)
+            clock.sleep(random.random() * 0.05 * 2**number)
         except DatabaseError as error:
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, plans=len(commits))
             break

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import logging
-import time
 from datetime import datetime, timedelta
 
 from redis.exceptions import RedisError
@@ -102,4 +101,4 @@ class Sweeper:
 
 def rest(seconds: float) -> None:
     """Sleep, when there is nothing to listen to."""
-    time.sleep(min(max(seconds, 0.05), 1.0))
+    clock.sleep(min(max(seconds, 0.05), 1.0))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from datetime import datetime
 from typing import Any
 
@@ -71,7 +70,7 @@ def _hint(queue: str, items: int) -> None:
 
 def _count_listeners(queue: str) -> int:
     asked, count = _listeners.get(queue, (0.0, 1))
-    if time.monotonic() - asked > LISTENERS_SECONDS:
+    if clock.monotonic() - asked > LISTENERS_SECONDS:
         count = max(1, queues.count_listeners(queue))
-        _listeners[queue] = (time.monotonic(), count)
+        _listeners[queue] = (clock.monotonic(), count)
     return count
