@@ -30,7 +30,7 @@ UNDOING = ("ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA")
 LISTENERS = 2
 PAUSES = 0.6
 """The share of seams at which a worker lays the baton down."""
-SETTINGS = {"DURABLE_LEASE_SECONDS": 10.0, "DURABLE_WAKE_SECONDS": 1.0, "DURABLE_CLAIM_SECONDS": 0.05}
+SETTINGS = {"DURABLE_LEASE_SECONDS": 10.0, "DURABLE_LOST_ATTEMPTS": 100}
 
 
 class Violation(Exception):
