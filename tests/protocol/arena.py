@@ -11,8 +11,8 @@ from typing import Any
 from django.db import connection
 from django.db.backends.signals import connection_created
 
-from orchestrations.live import broadcast
-from orchestrations.store import instances, signals
+from orchestrations.store import instances
+from tests.protocol.bus import nobody_watching
 from tests.protocol.processes import Actor
 from tests.protocol.programs import EVERYTHING
 from tests.protocol.simulation import Simulation
@@ -84,8 +84,6 @@ class StoryHandler(logging.Handler):
 def opened() -> Iterator[Arena]:
     """Open an arena. Nothing in it needs to outlive a power cut, and no page watches."""
     connection_created.connect(_forgo_flushes)
-    signals.instance_changed.disconnect(dispatch_uid="durable.broadcast")
-    signals.burst_ended.disconnect(dispatch_uid="durable.flush")
     connection.close()
     instances.forget_hubs()
     arena = Arena()
@@ -93,15 +91,13 @@ def opened() -> Iterator[Arena]:
     logger.addHandler(handler)
     logger.propagate = False
     try:
-        with tapped(arena.on_statement, arena.on_commit):
+        with nobody_watching(), tapped(arena.on_statement, arena.on_commit):
             yield arena
     finally:
         logger.propagate = True
         logger.removeHandler(handler)
         arena.close()
         connection_created.disconnect(_forgo_flushes)
-        signals.instance_changed.connect(broadcast.on_instance_changed, dispatch_uid="durable.broadcast")
-        signals.burst_ended.connect(broadcast.on_burst_ended, dispatch_uid="durable.flush")
         instances.forget_hubs()
 
 

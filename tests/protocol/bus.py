@@ -15,7 +15,9 @@ from unittest import mock
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from orchestrations.live import broadcast
 from orchestrations.runtime import queues
+from orchestrations.store import signals
 
 
 class Subscription:
@@ -131,3 +133,15 @@ class Pipeline:
     def execute(self) -> list[bool]:
         """Return the answers."""
         return self._answers
+
+
+@contextmanager
+def nobody_watching() -> Iterator[None]:
+    """Tell no page of anything until the block ends."""
+    signals.instance_changed.disconnect(dispatch_uid="durable.broadcast")
+    signals.burst_ended.disconnect(dispatch_uid="durable.flush")
+    try:
+        yield
+    finally:
+        signals.instance_changed.connect(broadcast.on_instance_changed, dispatch_uid="durable.broadcast")
+        signals.burst_ended.connect(broadcast.on_burst_ended, dispatch_uid="durable.flush")

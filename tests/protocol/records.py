@@ -27,6 +27,9 @@ _OVERLOOKED = f"""
 _HAS_WORK = f"""
     SELECT EXISTS (SELECT 1 FROM {Instance._meta.db_table} WHERE status IN ('Pending', 'Running', 'Suspended'))
         OR EXISTS (SELECT 1 FROM {ActivityTask._meta.db_table})"""
+_HAS_DUE = f"""
+    SELECT EXISTS (SELECT 1 FROM {Instance._meta.db_table} WHERE due_at IS NOT NULL OR lease_owner <> '')
+        OR EXISTS (SELECT 1 FROM {ActivityTask._meta.db_table})"""
 _OPEN = f"SELECT execution, sequence, attempt FROM {ActivityTask._meta.db_table}"
 
 
@@ -57,7 +60,8 @@ def clear() -> None:
         for model in reversed(list(apps.get_app_config("orchestrations").get_models())):
             if model is not TaskHub:
                 cursor.execute(f"DELETE FROM {model._meta.db_table}")
-        cursor.execute("DELETE FROM sqlite_sequence WHERE name <> %s", [TaskHub._meta.db_table])
+        if connection.vendor == "sqlite":
+            cursor.execute("DELETE FROM sqlite_sequence WHERE name <> %s", [TaskHub._meta.db_table])
 
 
 def open_attempts() -> set[Attempt]:
@@ -79,6 +83,13 @@ def has_work() -> bool:
     """Tell whether an instance lives or an activity is open."""
     with connection.cursor() as cursor:
         cursor.execute(_HAS_WORK)
+        return bool(cursor.fetchone()[0])
+
+
+def has_due() -> bool:
+    """Tell whether an instance is due, now or later, or an activity is open."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HAS_DUE)
         return bool(cursor.fetchone()[0])
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from orchestrations.store import instances
 from tests import servers
 from tests.protocol.arena import Arena, opened
 from tests.protocol.mutants import MUTANTS, planted
@@ -36,11 +35,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), ONE_VAR
 def arena(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Arena]:
     with django_db_blocker.unblock(), opened() as arena:
         yield arena
-
-
-@pytest.fixture(autouse=True)
-def _no_hubs_known() -> None:
-    instances.forget_hubs()
 
 
 @pytest.mark.parametrize("first", range(0, FIXED_SEEDS, PART))
