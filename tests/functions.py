@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -211,3 +211,16 @@ def slow(context: OrchestrationContext, seconds: float) -> Body:
 @orchestrator
 def plain(context: OrchestrationContext) -> str:
     return "done"
+
+
+def wait_for_a(context: OrchestrationContext, _: int) -> Body:
+    return [(yield context.wait_for_external_event("a"))]
+
+
+RELEASES: dict[str, Callable[[OrchestrationContext, int], Body]] = {"released": wait_for_a}
+"""What is deployed of an orchestrator whose code changes."""
+
+
+@orchestrator
+def released(context: OrchestrationContext, value: int) -> Body:
+    return (yield from RELEASES["released"](context, value))
