@@ -94,7 +94,7 @@ def run_turn(held: Held, now: datetime) -> tuple[TurnCommit, list[Result]]:
         held.drop_body()
         results, held.results = held.results, []
         commit, _ = _run_turn(held, management, now)
-        commit.is_stuck, left = True, results
+        left = results
     commit.consumed += outdated
     return commit, left
 
@@ -109,12 +109,13 @@ def _run_turn(held: Held, messages: Sequence[Message], now: datetime) -> tuple[T
     if intake.termination is not None:
         consumed = [message.id for message in messages]  # also those that cannot be read
     if not intake.events:
-        return TurnCommit(held.claimed, None), held.results
+        return TurnCommit(held.claimed, None, ran_code=False), held.results
     plan = _plan(held, intake, now)
+    ran_code = intake.needs_body or held.turn is not None
     taken = {place - split for place in intake.taken if place >= split}
     used = [r for place, r in enumerate(held.results) if place in taken]
     left = [r for place, r in enumerate(held.results) if place not in taken]
-    commit = TurnCommit(held.claimed, plan, _leave_carried(plan, consumed), used)
+    commit = TurnCommit(held.claimed, plan, _leave_carried(plan, consumed), used, ran_code=ran_code)
     for event in plan.activities:
         function = registry.find(ACTIVITY, event.name)
         commit.queues.append(queue_name(held.claimed.hub, function.queue if function else None))
