@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection
 from django.db.backends.signals import connection_created
 
-from orchestrations.store import instances
+from orchestrations.store import hubs
 from tests.protocol.bus import nobody_watching
 from tests.protocol.processes import Actor
 from tests.protocol.programs import EVERYTHING
@@ -85,7 +85,7 @@ def opened() -> Iterator[Arena]:
     """Open an arena. Nothing in it needs to outlive a power cut, and no page watches."""
     connection_created.connect(_forgo_flushes)
     connection.close()
-    instances.forget_hubs()
+    hubs.forget()
     arena = Arena()
     logger, handler = logging.getLogger("orchestrations"), StoryHandler(arena)
     logger.addHandler(handler)
@@ -98,7 +98,7 @@ def opened() -> Iterator[Arena]:
         logger.removeHandler(handler)
         arena.close()
         connection_created.disconnect(_forgo_flushes)
-        instances.forget_hubs()
+        hubs.forget()
 
 
 def _forgo_flushes(sender: Any, connection: Any, **_: Any) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrations.store import instances
+from orchestrations.store import hubs
 
 
 @pytest.fixture(autouse=True)
 def _no_hubs_known() -> Iterator[None]:
-    instances.forget_hubs()
+    hubs.forget()
     yield
-    instances.forget_hubs()
+    hubs.forget()

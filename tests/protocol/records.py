@@ -12,25 +12,28 @@ from django.db import connection
 
 from orchestrations.engine import encoding
 from orchestrations.engine.events import HistoryEvent
-from orchestrations.store.models import ActivityTask, InboxMessage, Instance, TaskHub
+from orchestrations.store import sql
+from orchestrations.store.models import ActivityTask, Gate, InboxMessage, Instance, Payload, Schedule, TaskHub
 from orchestrations.store.models import HistoryEvent as HistoryRow
 
 Attempt = tuple[str, int, int]
 """Execution, sequence number, attempt."""
 
-_OVERLOOKED = f"""
-    SELECT i.instance_id, i.status, i.blocked, i.due_at, m.kind, m.visible_at
-    FROM {Instance._meta.db_table} i JOIN {InboxMessage._meta.db_table} m ON m.instance_id = i.id
-    WHERE i.status IN ('Pending', 'Running', 'Suspended') AND (i.due_at IS NULL OR i.due_at > m.visible_at)
-        AND i.blocked = '' AND (m.is_control OR i.status <> 'Suspended')"""
+_INSTANCE, _SCHEDULE = Instance._meta.db_table, Schedule._meta.db_table
+_INBOX, _ACTIVITY = InboxMessage._meta.db_table, ActivityTask._meta.db_table
 
+_OVERLOOKED = f"""
+    SELECT i.instance_id, i.status, s.blocked, s.due_at, m.kind, m.not_before
+    FROM {_SCHEDULE} s JOIN {_INBOX} m ON m.instance_id = s.instance_id JOIN {_INSTANCE} i ON i.id = s.instance_id
+    WHERE (s.gate = {Gate.OPEN} OR (s.gate = {Gate.HELD} AND m.is_control))
+        AND (s.due_at IS NULL OR s.due_at > max(coalesce(m.not_before, %s), %s))"""
 _HAS_WORK = f"""
-    SELECT EXISTS (SELECT 1 FROM {Instance._meta.db_table} WHERE status IN ('Pending', 'Running', 'Suspended'))
-        OR EXISTS (SELECT 1 FROM {ActivityTask._meta.db_table})"""
+    SELECT EXISTS (SELECT 1 FROM {_INSTANCE} WHERE status IN ('Pending', 'Running', 'Suspended'))
+        OR EXISTS (SELECT 1 FROM {_ACTIVITY})"""
 _HAS_DUE = f"""
-    SELECT EXISTS (SELECT 1 FROM {Instance._meta.db_table} WHERE due_at IS NOT NULL OR lease_owner <> '')
-        OR EXISTS (SELECT 1 FROM {ActivityTask._meta.db_table})"""
-_OPEN = f"SELECT execution, sequence, attempt FROM {ActivityTask._meta.db_table}"
+    SELECT EXISTS (SELECT 1 FROM {_SCHEDULE} WHERE due_at IS NOT NULL OR lease_owner <> '')
+        OR EXISTS (SELECT 1 FROM {_ACTIVITY})"""
+_OPEN = f"SELECT execution, sequence, attempt FROM {_ACTIVITY}"
 
 
 @dataclass
@@ -71,10 +74,10 @@ def open_attempts() -> set[Attempt]:
         return set(cursor.fetchall())
 
 
-def overlooked() -> str:
+def overlooked(now: datetime) -> str:
     """Return which instance has a message that counts, yet is not due for it; an empty text if there is none."""
     with connection.cursor() as cursor:
-        cursor.execute(_OVERLOOKED)
+        cursor.execute(_OVERLOOKED, [sql.write_time(now)] * 2)
         row = cursor.fetchone()
     return str(row) if row else ""
 
@@ -100,24 +103,25 @@ def statuses() -> dict[str, str]:
 
 def read_all() -> Iterator[Record]:
     """Yield every instance with all that belongs to it."""
-    for row in Instance.objects.select_related("hub", "parent").order_by("pk"):
-        failure = json.loads(row.failure) if row.failure else None
+    for row in Instance.objects.select_related("hub", "parent", "schedule").order_by("pk"):
+        payload = Payload.objects.filter(pk=row.pk).first() or Payload()
+        schedule = row.schedule
         record = Record(
             hub=row.hub.name,
             instance_id=row.instance_id,
             status=row.status,
-            execution=row.execution,
-            output=row.output,
-            failure_message=failure["ErrorMessage"] if failure else None,
-            owner=row.lease_owner,
-            due_at=row.due_at,
-            blocked=row.blocked,
+            execution=schedule.execution,
+            output=payload.output,
+            failure_message=json.loads(payload.failure)["ErrorMessage"] if payload.failure else None,
+            owner=schedule.lease_owner,
+            due_at=schedule.due_at,
+            blocked=schedule.blocked,
             parent=row.parent.instance_id if row.parent else None,
         )
         for execution, number, body in HistoryRow.objects.filter(instance=row.pk).values_list(
             "execution", "sequence", "body"
         ):
-            if execution != row.execution:
+            if execution != schedule.execution:
                 record.strays += 1
             else:
                 record.numbers.append(number)
@@ -133,5 +137,5 @@ def read_all() -> Iterator[Record]:
 def orphans() -> list[str]:
     """Return which rows belong to no instance (I16)."""
     known = Instance.objects.values("pk")
-    models = (HistoryRow, InboxMessage, ActivityTask)
+    models = (HistoryRow, InboxMessage, ActivityTask, Schedule, Payload)
     return [m._meta.db_table for m in models if m.objects.exclude(instance__in=known).exists()]

@@ -18,7 +18,7 @@ from orchestrations.errors import DurableError
 from orchestrations.runtime.bursts import Burst, WorkerState
 from orchestrations.runtime.jobs import KIND, take_hint
 from orchestrations.runtime.sweeper import Sweeper
-from orchestrations.store import clock, instances, leases
+from orchestrations.store import clock, hubs, leases
 from tests.protocol import records
 from tests.protocol.bus import Bus, nobody_watching
 from tests.protocol.world import SimulatedClock
@@ -44,7 +44,7 @@ class Shift:
     def begun(self) -> Iterator[None]:
         """Put clock and bus in place, and begin with empty tables."""
         records.clear()
-        instances.hub_id_of(conf.HUB)  # asked for once in a process, so never in the middle
+        hubs.ensure(conf.HUB)  # asked for once in a process, so never in the middle
         with ExitStack() as stack:
             stack.enter_context(clock.kept_by(self._clock))
             stack.enter_context(self._bus.connected())

@@ -14,7 +14,7 @@ from django.db import DatabaseError
 
 from orchestrations.errors import DurableError
 from orchestrations.runtime.sweeper import Sweeper
-from orchestrations.store import clock, instances, leases
+from orchestrations.store import clock, hubs, leases
 from tests.protocol import checks, programs, records
 from tests.protocol.clients import Client, refused
 from tests.protocol.processes import Actor, Killed, Process
@@ -55,12 +55,12 @@ class Simulation:
 
     def _people(self) -> None:
         share = 0.1 if "hubs" in self.kinds else 0.0
-        hubs = ["other" if self.random.random() < share else "main" for _ in range(3)]
+        names = ["other" if self.random.random() < share else "main" for _ in range(3)]
         self.clients = [
-            Client(self.world, hub, i, self.kinds) for i, hub in enumerate(hubs[: self.random.randint(1, 3)])
+            Client(self.world, hub, i, self.kinds) for i, hub in enumerate(names[: self.random.randint(1, 3)])
         ]
         for client in self.clients:
-            instances.hub_id_of(client.hub)
+            hubs.ensure(client.hub)
         queues = ["main.default", "main.default", "main.slow", "other.default", "other.slow"]
         self.places = [
             WorkerPlace(self.world, actor, i, queue)

@@ -20,10 +20,6 @@ FIXED_SEEDS = SEEDS // 2
 FRESH_BASE = int(os.environ.get("SIMULATION_BASE") or secrets.randbelow(10**9))
 PART = 250
 
-# what these bring to light is being mended
-MENDED_SOON = ("twins", "shared", "lettered", "progress", "hubs", "replacing", "spin", "deviate")
-KINDS = tuple(kind for kind in EVERYTHING if kind not in MENDED_SOON)
-
 ONE_VARIANT_ONLY = pytest.mark.skipif(
     servers.database_kind() != "sqlite" or os.environ.get("DURABLE_ALWAYS_REPLAY", "0") not in ("", "0"),
     reason="runs on SQLite, and chooses itself when to replay, so one variant of the suite is enough",
@@ -52,14 +48,14 @@ def test_fresh_seeds_violate_nothing(arena: Arena, first: int) -> None:
 def test_planted_bug_is_found_within_its_budget(arena: Arena, name: str) -> None:
     mutant = MUTANTS[name]
     with planted(mutant):
-        found = any(arena.find_violation(seed, mutant.kinds or KINDS) for seed in range(mutant.budget))
+        found = any(arena.find_violation(seed, mutant.kinds or EVERYTHING) for seed in range(mutant.budget))
     assert found, f"not found by {mutant.budget} seeds: {mutant.what}"
 
 
 def test_same_seed_runs_the_same_way(arena: Arena) -> None:
     stories = []
     for _ in range(2):
-        arena.run(4711, KINDS)
+        arena.run(4711)
         stories.append(arena.story)
     assert stories[0] == stories[1]
     assert len(stories[0]) > 5
@@ -69,7 +65,7 @@ def test_faults_really_happen_and_fences_really_hold(arena: Arena) -> None:
     """Anti-vacuity (TST-2): what the seeds prove, they prove under fire."""
     counts: Counter[str] = Counter()
     for seed in range(60):
-        counts.update(arena.run(seed, KINDS).world.counts)
+        counts.update(arena.run(seed).world.counts)
     assert counts["kills"] > 100
     assert counts["errors"] > 20
     assert counts["fenced"] > 2
@@ -78,5 +74,5 @@ def test_faults_really_happen_and_fences_really_hold(arena: Arena) -> None:
 
 def _run(arena: Arena, seeds: Iterable[int]) -> None:
     for seed in seeds:
-        found = arena.find_violation(seed, KINDS)
+        found = arena.find_violation(seed)
         assert not found, "\n".join([*arena.story[-150:], found, f"python -m tests.protocol --seed {seed}"])

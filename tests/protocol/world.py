@@ -181,7 +181,7 @@ class World:
         process, self.process = self.process, None
         try:
             self.dispatched |= records.open_attempts()
-            late = records.overlooked()
+            late = records.overlooked(self.clock.now())
             self.is_done = not records.has_work()
         finally:
             self.process = process

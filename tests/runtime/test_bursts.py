@@ -14,7 +14,7 @@ from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.store import clock, leases
-from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance
+from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance, Schedule
 from tests import servers
 from tests.bursts import burst_once, drain, kinds_of, run, status_of
 from tests.functions import RELEASES, sequence
@@ -127,7 +127,7 @@ def test_terminating_a_parent_ends_its_children() -> None:
     drain()
     assert client.get_status(instance_id).output == "enough"
     assert {child.status for child in queries.list_children(client.hub, instance_id)} == {Status.TERMINATED}
-    assert not Instance.objects.exclude(due_at=None).exists()
+    assert not Schedule.objects.exclude(due_at=None).exists()
 
 
 def test_a_terminated_child_fails_its_task() -> None:
