@@ -282,7 +282,7 @@ def _lost(step: Step) -> Walk:
 def _deviate(step: Step) -> Walk:
     """Decide otherwise on replay while the code is bad, which parks the instance."""
     if step.context.is_replaying and stage.is_deployed_badly:
-        step.context.call_activity("SimWork", "never asked for")
+        step.context.call_activity("SimSlow", "never asked for")
     step.out.append((yield step.context.call_activity("SimWork", step.block[1])))
 
 
