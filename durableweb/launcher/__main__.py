@@ -22,8 +22,8 @@ from durableweb import valkey
 from durableweb.environment import Environment, refuse
 from durableweb.home import Home, home_of, write_private
 from durableweb.launcher import parts, preparation
-from durableweb.launcher.children import dying_with
 from durableweb.launcher.watch import StopAsked, Watch
+from orchestrations.runtime.processes import dying_with
 
 USAGE, UNAVAILABLE = 2, 6
 READY_SECONDS = 60.0

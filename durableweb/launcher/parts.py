@@ -10,8 +10,8 @@ from pathlib import Path
 
 from durableweb import valkey
 from durableweb.home import Home
-from durableweb.launcher.children import Child
 from orchestrations.conf import PREFIX
+from orchestrations.runtime.processes import Child
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 WORKERS = 2

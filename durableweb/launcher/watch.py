@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from durableweb.launcher.children import Child
+from orchestrations.runtime.processes import Child
 
 Say = Callable[[str], None]
 

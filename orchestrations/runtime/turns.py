@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from orchestrations import telemetry
 from orchestrations.authoring.context import body_of
 from orchestrations.authoring.registry import ACTIVITY, ORCHESTRATOR, registry
 from orchestrations.conf import activity_queue, conf
 from orchestrations.engine import encoding
-from orchestrations.engine.events import HistoryEvent
+from orchestrations.engine.events import HistoryEvent, Scheduled, TimerCreated
+from orchestrations.engine.failures import FailureDetails
 from orchestrations.engine.intake import Intake, take
 from orchestrations.engine.payloads import Limits
 from orchestrations.engine.plan import TurnPlan, make_plan, plan_termination
-from orchestrations.engine.results import TurnLimits, TurnResult
+from orchestrations.engine.results import Completion, TurnLimits, TurnResult
+from orchestrations.engine.state import Status
 from orchestrations.engine.turn import Turn
-from orchestrations.errors import DurableError, LimitExceededError, NondeterminismError, NotRegisteredError
+from orchestrations.errors import (
+    DurableError,
+    LeftoverError,
+    LimitExceededError,
+    NondeterminismError,
+    NotRegisteredError,
+)
+from orchestrations.runtime.surroundings import Surroundings, context_of
 from orchestrations.store.activities import Result
 from orchestrations.store.claims import ClaimedInstance
 from orchestrations.store.looks import Letter
@@ -72,7 +83,7 @@ class Held:
             self.turn = None
 
 
-def run_turn(held: Held, now: datetime) -> tuple[TurnCommit, list[Result]]:
+def run_turn(held: Held, now: datetime, surroundings: Surroundings) -> tuple[TurnCommit, list[Result]]:
     """Run a turn over what the instance has to take: the plan to commit, and results that it cannot take now.
 
     Raises `Parked`. The body that was used is in `held`; it is ahead of the history until the plan is committed.
@@ -87,7 +98,7 @@ def run_turn(held: Held, now: datetime) -> tuple[TurnCommit, list[Result]]:
     taken = {place - split for place in intake.taken if place >= split}
     if not intake.events:
         return TurnCommit(held.claimed, None, outdated), held.results
-    plan = _plan(held, intake, now)
+    plan = _plan(held, intake, now, surroundings)
     used = [r for place, r in enumerate(held.results) if place in taken]
     left = [r for place, r in enumerate(held.results) if place not in taken]
     commit = TurnCommit(held.claimed, plan, consumed, used)
@@ -107,7 +118,8 @@ def load_body(held: Held) -> Turn:
             raise Parked("missing-function", error.message) from None
         held.turn = Turn(body_of(function), turn_limits())
         if held.history:
-            held.turn.replay([encoding.decode(text) for text in held.history])
+            events = [encoding.decode(text) for text in held.history]
+            context_of(held.turn).run(held.turn.replay, events)
             held.history = []
     return held.turn
 
@@ -117,14 +129,14 @@ def turn_limits() -> TurnLimits:
     return TurnLimits(Limits(conf.PAYLOAD_BYTES, conf.PAYLOAD_DEPTH), conf.CUSTOM_STATUS_BYTES, conf.FAN_OUT)
 
 
-def _plan(held: Held, intake: Intake, now: datetime) -> TurnPlan:
+def _plan(held: Held, intake: Intake, now: datetime, surroundings: Surroundings) -> TurnPlan:
     facts = held.claimed.facts
     if intake.termination is not None:
         held.drop_body()
         received: Sequence[HistoryEvent] = intake.events
         return plan_termination(facts, intake.termination, received, _not_before(held, now))
     try:
-        plan = _advance(held, intake, now)
+        plan = _advance(held, intake, now, surroundings)
         _check_history(held, plan)
     except (NondeterminismError, LimitExceededError) as error:
         held.drop_body()
@@ -132,14 +144,19 @@ def _plan(held: Held, intake: Intake, now: datetime) -> TurnPlan:
     return plan
 
 
-def _advance(held: Held, intake: Intake, now: datetime) -> TurnPlan:
+def _advance(held: Held, intake: Intake, now: datetime, surroundings: Surroundings) -> TurnPlan:
     facts = held.claimed.facts
     if intake.needs_body or held.turn is not None:
-        turn = load_body(held)
-        result = turn.advance(intake.events, _not_before(held, now))
+        try:
+            turn = load_body(held)
+            result = context_of(turn).run(turn.advance, intake.events, _not_before(held, now))
+        finally:
+            leftovers = surroundings.restore()
+        if leftovers:
+            result = _fail(held, result, leftovers)
         if turn.started is not None and turn.started.parent is not None:
             facts = replace(facts, parent=turn.started.parent)
-        waiting = turn.waiting()
+        waiting = turn.waiting() if held.turn is not None else []
     else:  # management alone needs no code
         result = TurnResult(_not_before(held, now), intake.events, [], None, None, custom_status_changed=False)
         waiting = json.loads(held.claimed.waiting)
@@ -148,6 +165,16 @@ def _advance(held: Held, intake: Intake, now: datetime) -> TurnPlan:
     if intake.reason is not None:
         plan.status_reason = intake.reason
     return plan
+
+
+def _fail(held: Held, result: TurnResult, leftovers: list[str]) -> TurnResult:
+    """Return the turn's result with a failure as its end: the code would harm what runs after it on this worker."""
+    name = held.claimed.facts.name
+    telemetry.report(telemetry.LEFT_BEHIND, level=logging.WARNING, orchestrator=name, what="; ".join(leftovers))
+    held.drop_body()
+    failure = FailureDetails.from_exception(LeftoverError(f"Orchestrator '{name}'", leftovers))
+    scheduled: list[Scheduled] = [event for event in result.scheduled if not isinstance(event, TimerCreated)]
+    return replace(result, completion=Completion(Status.FAILED, failure=failure), scheduled=scheduled)
 
 
 def _not_before(held: Held, now: datetime) -> datetime:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
@@ -31,51 +33,66 @@ def release(leases: Sequence[Lease]) -> int:
     return len(rows)
 
 
-def hand_back(owner: str, *, keep_activity: int | None = None) -> int:
-    """Free all that a worker holds, but the activity that it runs; its commits will find the leases gone.
+def hand_back(owner: str, keep: Callable[[], Collection[int]] = tuple) -> int:
+    """Free all that a worker holds, but the activities that `keep` names; its commits will find the leases gone.
 
-    For a worker that has died, or whose activity outlives its slice. Durable when it returns; the queues are woken.
+    For a worker that was stopped, has lost its way, or whose activity outlives its slice: nothing counts as lost.
+    `keep` is asked once the rows are locked, so what the worker leases after that is not among them. Durable when it
+    returns; the queues are woken.
     """
     with transaction.atomic():
-        instances = sql.fetch(
-            f"UPDATE {INSTANCE} SET lease_owner = '', lease_until = NULL"
-            f" WHERE {_in_order(INSTANCE, 'lease_owner = %s')} RETURNING queue, due_at",
-            [owner],
-        )
-        activities = sql.fetch(
-            f"UPDATE {ACTIVITY} SET lease_owner = '', lease_until = NULL"
-            f" WHERE {_in_order(ACTIVITY, 'lease_owner = %s AND id <> %s')} RETURNING queue, due_at",
-            [owner, keep_activity or 0],
-        )
-        _announce([*instances, *activities])
-    return len(instances) + len(activities)
-
-
-def expire(owner: str, now: datetime) -> int:
-    """Let all leases of a dead worker run out now: what it held counts as lost and is claimed row by row."""
-    with transaction.atomic():
-        rows = []
-        for table in (INSTANCE, ACTIVITY):
-            rows += sql.fetch(
-                f"UPDATE {table} SET lease_until = %s WHERE {_in_order(table, 'lease_owner = %s')}"
-                " RETURNING queue, due_at",
-                [now, owner],
-            )
+        held = [_lock_held(table, owner) for table in (INSTANCE, ACTIVITY)]
+        kept = set(keep())
+        rows = _free(INSTANCE, owner, held[0]) + _free(ACTIVITY, owner, [pk for pk in held[1] if pk not in kept])
         _announce(rows)
     return len(rows)
 
 
-def renew(owners: Sequence[str], now: datetime, seconds: float) -> None:
-    """Lengthen the leases of living workers that have not run out; rows that are locked are skipped."""
-    if not owners:
-        return
-    condition, values = sql.among("lease_owner", owners)
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Keys of what counts as lost with a worker."""
+
+    instances: list[int]
+    activities: list[int]
+
+
+def lose(owner: str, instances: Collection[int] | None, activities: Collection[int] | None, now: datetime) -> Lost:
+    """Take away all that a dead worker held: these count as lost (None: all of them), the rest is free.
+
+    What counts as lost is claimed one by one. Durable when it returns; the queues are woken.
+    """
+    found: list[list[int]] = []
+    with transaction.atomic():
+        rows = []
+        for table, blamed in ((INSTANCE, instances), (ACTIVITY, activities)):
+            held = _lock_held(table, owner)
+            guilty = [pk for pk in held if blamed is None or pk in blamed]
+            rows += _free(table, owner, [pk for pk in held if pk not in set(guilty)])
+            if guilty:
+                condition, values = sql.among("id", guilty)
+                statement = f"UPDATE {table} SET lease_until = %s WHERE {condition} RETURNING queue, due_at"
+                rows += sql.fetch(statement, [now, *values])
+            found.append(guilty)
+        _announce(rows)
+    return Lost(*found)
+
+
+def renew(owners: Sequence[str], running: Sequence[int], now: datetime, seconds: float) -> None:
+    """Lengthen leases that have not run out: all of these owners, and those of activities that run.
+
+    Rows that are locked are skipped: who locked them has just renewed them, or gives them back.
+    """
     until = now + timedelta(seconds=seconds)
-    for table, lock in ((INSTANCE, "FOR NO KEY UPDATE SKIP LOCKED"), (ACTIVITY, "FOR UPDATE SKIP LOCKED")):
+    held: list[tuple[str, str, Sequence[Any]]] = [(INSTANCE, "lease_owner", owners), (ACTIVITY, "lease_owner", owners)]
+    for table, column, values in [*held, (ACTIVITY, "id", running)]:
+        if not values:
+            continue
+        lock = "FOR NO KEY UPDATE SKIP LOCKED" if table == INSTANCE else "FOR UPDATE SKIP LOCKED"
+        condition, parameters = sql.among(column, values)
         sql.run(
             f"UPDATE {table} SET lease_until = %s WHERE id IN (SELECT id FROM {table}"
-            f" WHERE {condition} AND lease_until > %s{sql.locking(lock)})",
-            [until, *values, now],
+            f" WHERE {condition} AND lease_owner <> '' AND lease_until > %s{sql.locking(lock)})",
+            [until, *parameters, now],
         )
 
 
@@ -115,6 +132,20 @@ def retry_blocked(fingerprint: str, now: datetime) -> int:
         for queue in queues:
             announce_work(queue, items=count + len(deferred))
     return count + len(deferred)
+
+
+def _lock_held(table: str, owner: str) -> list[int]:
+    lock = sql.locking("FOR NO KEY UPDATE" if table == INSTANCE else "FOR UPDATE")
+    return [pk for (pk,) in sql.fetch(f"SELECT id FROM {table} WHERE lease_owner = %s ORDER BY id{lock}", [owner])]
+
+
+def _free(table: str, owner: str, keys: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Free rows of the owner that are locked already."""
+    if not keys:
+        return []
+    condition, values = sql.among("id", keys)
+    statement = f"UPDATE {table} SET lease_owner = '', lease_until = NULL WHERE {condition} AND lease_owner = %s"
+    return sql.fetch(f"{statement} RETURNING queue, due_at", [*values, owner])
 
 
 def _in_order(table: str, condition: str) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from durableweb.launcher.children import FIRST_PAUSE, LONGEST_PAUSE, STEADY_SECONDS, Child
 from durableweb.launcher.watch import Watch
+from orchestrations.runtime.processes import FIRST_PAUSE, LONGEST_PAUSE, STEADY_SECONDS, Child
 from tests import servers
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -115,7 +115,7 @@ def test_foundations_stop_after_what_builds_on_them(watch: Watch) -> None:
 def test_children_die_with_a_parent_that_is_killed() -> None:
     script = (
         "import os, sys, time\n"
-        "from durableweb.launcher.children import Child\n"
+        "from orchestrations.runtime.processes import Child\n"
         f"one = Child('one', {SLEEPER!r}, dict(os.environ)); one.start()\n"
         "print(one.process.pid, flush=True); time.sleep(60)"
     )
