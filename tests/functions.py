@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -272,6 +273,25 @@ def stop_hard(spec: dict[str, Any]) -> None:
 @orchestrator
 def trace_and_stop(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
     return (yield context.call_activity("stop_hard", spec))
+
+
+@activity(timeout=0.5)
+async def block_the_loop(spec: dict[str, Any]) -> int:
+    leave_a_trace(spec)
+    time.sleep(60)
+    return 1
+
+
+@activity
+async def trace_and_nap(spec: dict[str, Any]) -> int:
+    leave_a_trace(spec)
+    await asyncio.sleep(spec["pause"])
+    return os.getpid()
+
+
+@orchestrator
+def call_with(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
+    return (yield context.call_activity(spec["name"], spec))
 
 
 @orchestrator

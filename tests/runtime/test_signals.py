@@ -172,6 +172,35 @@ def test_an_activity_that_kills_its_worker_names_the_signal() -> None:
     assert "activity crash" in status.failure.message
 
 
+def test_a_coroutine_that_blocks_its_loop_is_timed_out_with_its_worker(tmp_path: Path) -> None:
+    spec = {"name": "block_the_loop", "path": str(tmp_path / "traces"), "line": "a"}
+    with run_workers(1, **FAST) as workers:
+        status = wait_for_end(start("call_with", spec), workers, 20.0)
+    assert "did not end within 0.5 s" in status.failure.message
+    assert (tmp_path / "traces").read_text().splitlines() == ["a"]
+
+
+def test_a_coroutine_keeps_its_lease_beyond_its_length_while_the_worker_does_other_things(tmp_path: Path) -> None:
+    spec = {"name": "trace_and_nap", "path": str(tmp_path / "traces"), "line": "a", "pause": 4.0}
+    with run_workers(2, **FAST, DURABLE_LEASE_SECONDS="1.5") as workers:
+        long = start("call_with", spec)
+        wait_for_lines(tmp_path / "traces", 1)
+        assert wait_for_end(start("sequence", 3), workers, 2.0).output == 3
+        assert wait_for_end(long, workers).runtime_status is Status.COMPLETED
+    assert (tmp_path / "traces").read_text().splitlines() == ["a"]
+
+
+def test_a_signal_lets_coroutines_finish(tmp_path: Path) -> None:
+    spec = {"name": "trace_and_nap", "path": str(tmp_path / "traces"), "line": "a", "pause": 2.0}
+    with run_workers(1, **FAST) as workers:
+        instance_id = start("call_with", spec)
+        wait_for_lines(tmp_path / "traces", 1)
+        pid = workers.pids()[0]
+        os.kill(pid, signal.SIGTERM)
+        assert wait_for_end(instance_id, workers).output == pid
+    assert (tmp_path / "traces").read_text().splitlines() == ["a"]
+
+
 def test_a_base_exception_of_an_activity_fails_it_once_and_replaces_the_worker(tmp_path: Path) -> None:
     with run_workers(1, **FAST) as workers:
         first = workers.pids()
