@@ -43,9 +43,9 @@ class WorkerState:
         self, owner: str, fingerprint: str = "", watch: Watch | None = None, threads: int | None = None
     ) -> None:
         self.owner, self.fingerprint, self.watch = owner, fingerprint, watch
-        self.bodies = LiveBodies(0 if conf.ALWAYS_REPLAY else conf.LIVE_BODIES)
         self.pace = Pace(conf.CLAIM_SECONDS, conf.RESULT_GROUP_SIZE * 2)
         self.surroundings = Surroundings()
+        self.bodies = LiveBodies(0 if conf.ALWAYS_REPLAY else conf.LIVE_BODIES, self.surroundings.close_body)
         self.runner = ActivityRunner(owner, self.pace, watch, self.surroundings)
         self.lanes = Lanes(owner, self.surroundings, watch, threads)
 
@@ -106,13 +106,12 @@ class Burst:
         size = 1 if conf.ALWAYS_REPLAY else conf.CLAIM_SIZE
         most = 0 if self._todo else self._worker.pace.activities_to_claim()
         limits = ClaimLimits(max(1, size - len(self._held)), min(most, size * 10), conf.LEASE_SECONDS)
-        self._worker.surroundings.restore()  # a body that was closed in between may have left something
         self._worker.move()
         crashpoint("before-claim")
         found = through_locks(lambda: claims.claim(self._queue, self._worker.owner, limits, clock.now()))
         crashpoint("after-claim")
         self._todo.extend(found.activities)
-        fresh = [Held(instance) for instance in found.instances]
+        fresh = [Held(instance, surroundings=self._worker.surroundings) for instance in found.instances]
         if fresh:
             self._load(fresh)
         return bool(fresh or found.activities)
@@ -177,7 +176,7 @@ class Burst:
         try:
             if held.claimed.lost_turns >= conf.LOST_TURNS:
                 raise Parked("lost-turns", _describe_losses(held))
-            commit, left = run_turn(held, now, self._worker.surroundings)
+            commit, left = run_turn(held, now)
         except Parked as parked:
             self._end_turn()
             self._park(held, parked)
@@ -219,7 +218,7 @@ class Burst:
             del self._held[held.key]
             if held.turn is not None:
                 if held.claimed.facts.status.is_terminal:
-                    held.turn.close()
+                    held.drop_body()
                 else:
                     self._worker.bodies.put(held.claimed, held.turn)
         elif conf.ALWAYS_REPLAY:

@@ -7,12 +7,13 @@ check, for user code runs in a copy of the context.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
@@ -29,11 +30,14 @@ SIGNALS = tuple(
 )
 LIMITS = tuple(
     getattr(resource, name)
-    for name in ("RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_STACK")
+    for name in ("RLIMIT_AS", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_NOFILE")
     if hasattr(resource, name)
 )
 IDLE = 0
 """psycopg's TransactionStatus of a connection that is in no transaction."""
+
+_handler_of: Callable[[int], Any] = _signal.getsignal
+"""What `signal.getsignal` calls; its search for an enum's name takes longer than all the rest together."""
 
 _contexts: WeakKeyDictionary[Any, Context] = WeakKeyDictionary()
 _inherited: list[Any] = []
@@ -48,7 +52,10 @@ def context_of(owner: Any) -> Context:
 
 
 class Surroundings:
-    """A process as it was when this was made. `is_damaged`: something cannot be put right, so it must be replaced."""
+    """A process as it was when this was made, seen from the thread that made it.
+
+    `is_damaged`: something cannot be put right, so the process must be replaced.
+    """
 
     def __init__(self) -> None:
         self._pid = os.getpid()
@@ -56,8 +63,9 @@ class Surroundings:
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         self._recursion = sys.getrecursionlimit()
-        self._handlers = [signal.getsignal(number) for number in SIGNALS]
+        self._handlers = [_handler_of(number) for number in SIGNALS]
         self._limits = [resource.getrlimit(limit) for limit in LIMITS]
+        self._connections = connections.all() if len(connections.settings) == 1 else None
         self.is_damaged = False
 
     def restore(self) -> list[str]:
@@ -66,7 +74,14 @@ class Surroundings:
         In a child that user code has forked and let return here, the process ends: it is not the worker.
         """
         self.end_child()
-        return restore_connections() + self._restore_process()
+        return restore_connections(self._connections) + self._restore_process()
+
+    def close_body(self, body: Any) -> None:
+        """Close a body, which runs its `finally` blocks, and put right what they leave behind; nobody is blamed."""
+        try:
+            context_of(body).run(body.close)
+        finally:
+            self.restore()
 
     def end_child(self) -> None:
         """End the process if it is a fork of the one in which this was made."""
@@ -83,7 +98,7 @@ class Surroundings:
         if sys.getrecursionlimit() != self._recursion:
             sys.setrecursionlimit(self._recursion)
             found.append("changed the recursion limit")
-        if [signal.getsignal(number) for number in SIGNALS] != self._handlers:
+        if [_handler_of(number) for number in SIGNALS] != self._handlers:
             self._restore_handlers()
             found.append("changed a signal handler")
         if signal.getitimer(signal.ITIMER_REAL)[0]:
@@ -110,10 +125,13 @@ class Surroundings:
             self.is_damaged = True
 
 
-def restore_connections() -> list[str]:
-    """Roll back and close this thread's connections on which a transaction is open or that were closed by hand."""
+def restore_connections(known: Sequence[BaseDatabaseWrapper] | None = None) -> list[str]:
+    """Roll back and close this thread's connections on which a transaction is open or that were closed by hand.
+
+    `known`: all that the thread can have, where the caller knows.
+    """
     found = []
-    for connection in connections.all(initialized_only=True):
+    for connection in known or connections.all(initialized_only=True):
         if what := _leftover_of(connection):
             found.append(f"{what} '{connection.alias}'")
             forget(connection)

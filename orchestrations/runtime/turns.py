@@ -61,6 +61,7 @@ class Held:
     history: list[str] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
     @property
     def key(self) -> int:
@@ -79,11 +80,11 @@ class Held:
     def drop_body(self) -> None:
         """Close the body: the next turn replays."""
         if self.turn is not None:
-            self.turn.close()
-            self.turn = None
+            turn, self.turn = self.turn, None
+            self.surroundings.close_body(turn)
 
 
-def run_turn(held: Held, now: datetime, surroundings: Surroundings) -> tuple[TurnCommit, list[Result]]:
+def run_turn(held: Held, now: datetime) -> tuple[TurnCommit, list[Result]]:
     """Run a turn over what the instance has to take: the plan to commit, and results that it cannot take now.
 
     Raises `Parked`. The body that was used is in `held`; it is ahead of the history until the plan is committed.
@@ -98,7 +99,7 @@ def run_turn(held: Held, now: datetime, surroundings: Surroundings) -> tuple[Tur
     taken = {place - split for place in intake.taken if place >= split}
     if not intake.events:
         return TurnCommit(held.claimed, None, outdated), held.results
-    plan = _plan(held, intake, now, surroundings)
+    plan = _plan(held, intake, now)
     used = [r for place, r in enumerate(held.results) if place in taken]
     left = [r for place, r in enumerate(held.results) if place not in taken]
     commit = TurnCommit(held.claimed, plan, consumed, used)
@@ -129,14 +130,14 @@ def turn_limits() -> TurnLimits:
     return TurnLimits(Limits(conf.PAYLOAD_BYTES, conf.PAYLOAD_DEPTH), conf.CUSTOM_STATUS_BYTES, conf.FAN_OUT)
 
 
-def _plan(held: Held, intake: Intake, now: datetime, surroundings: Surroundings) -> TurnPlan:
+def _plan(held: Held, intake: Intake, now: datetime) -> TurnPlan:
     facts = held.claimed.facts
     if intake.termination is not None:
         held.drop_body()
         received: Sequence[HistoryEvent] = intake.events
         return plan_termination(facts, intake.termination, received, _not_before(held, now))
     try:
-        plan = _advance(held, intake, now, surroundings)
+        plan = _advance(held, intake, now)
         _check_history(held, plan)
     except (NondeterminismError, LimitExceededError) as error:
         held.drop_body()
@@ -144,14 +145,14 @@ def _plan(held: Held, intake: Intake, now: datetime, surroundings: Surroundings)
     return plan
 
 
-def _advance(held: Held, intake: Intake, now: datetime, surroundings: Surroundings) -> TurnPlan:
+def _advance(held: Held, intake: Intake, now: datetime) -> TurnPlan:
     facts = held.claimed.facts
     if intake.needs_body or held.turn is not None:
         try:
             turn = load_body(held)
             result = context_of(turn).run(turn.advance, intake.events, _not_before(held, now))
         finally:
-            leftovers = surroundings.restore()
+            leftovers = held.surroundings.restore()
         if leftovers:
             result = _fail(held, result, leftovers)
         if turn.started is not None and turn.started.parent is not None:

@@ -9,7 +9,6 @@ from typing import Any
 from orchestrations.client.client import DurableClient
 from orchestrations.conf import default_queue
 from orchestrations.engine.events import TaskCompleted
-from orchestrations.runtime.surroundings import Surroundings
 from orchestrations.runtime.turns import Held, run_turn
 from orchestrations.store import claims, clock, looks, turns
 from orchestrations.store.activities import Result
@@ -41,7 +40,7 @@ def plan(held: Sequence[Held], *, share: bool = True, keep: bool = True) -> list
     """Run the turns; with `share` the burst keeps their activities."""
     commits = []
     for one in held:
-        commit, left = run_turn(one, clock.now(), Surroundings())
+        commit, left = run_turn(one, clock.now())
         assert not left
         commit.share, commit.keep = [share] * len(commit.queues), keep
         one.drop_body()
