@@ -63,14 +63,14 @@ class ActivityRunner:
 
         What may run at most once is recorded as begun: durable when this returns.
         """
-        if activity.lost_attempts >= conf.LOST_ATTEMPTS:
-            telemetry.report(telemetry.ACTIVITY_LOST, activity=activity.name, attempts=activity.lost_attempts)
+        if activity.losses >= conf.LOST_ATTEMPTS:
+            telemetry.report(telemetry.ACTIVITY_LOST, activity=activity.name, attempts=activity.losses)
             return Result(activity, outcomes.lost(activity, _describe_losses(activity)))
         if not function.at_most_once:
             return True
         may_run = through_locks(lambda: activities.begin_once(activity, self._owner, clock.now()))
         if may_run is False:
-            telemetry.report(telemetry.ACTIVITY_LOST, activity=activity.name, attempts=activity.lost_attempts)
+            telemetry.report(telemetry.ACTIVITY_LOST, activity=activity.name, attempts=activity.losses)
             text = f"A worker was lost while it ran {activity.name}, which may run at most once."
             return Result(activity, outcomes.lost(activity, f"{text}{_last_loss(activity)}"))
         return bool(may_run)
@@ -136,7 +136,7 @@ def _context(activity: ClaimedActivity) -> ActivityContext:
 
 def _describe_losses(activity: ClaimedActivity) -> str:
     last = _last_loss(activity) or " See the workers' logs."
-    return f"A worker was lost {activity.lost_attempts} times while it ran {activity.name}.{last}"
+    return f"A worker was lost {activity.losses} times while it ran {activity.name}.{last}"
 
 
 def _last_loss(activity: ClaimedActivity) -> str:

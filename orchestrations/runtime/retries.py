@@ -11,24 +11,12 @@ from typing import TypeVar
 from django.db import Error, InterfaceError, OperationalError, connections
 
 from orchestrations import telemetry
+from orchestrations.store import retry
 
 T = TypeVar("T")
 
 TRIES = 5
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
-
-SERIALIZATION, DEADLOCK, LOCK_TIMEOUT = "40001", "40P01", "55P03"
-SQLITE_BUSY, SQLITE_LOCKED = 5, 6
-
-
-def is_lock_wait(error: BaseException) -> bool:
-    """Tell whether somebody else's transaction was in the way: the same statements may succeed a moment later."""
-    cause = error.__cause__
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    return getattr(cause, "sqlstate", None) in (SERIALIZATION, DEADLOCK, LOCK_TIMEOUT) or code in (
-        SQLITE_BUSY,
-        SQLITE_LOCKED,
-    )
 
 
 def through_locks(action: Callable[[], T]) -> T:
@@ -40,7 +28,7 @@ def through_locks(action: Callable[[], T]) -> T:
         try:
             return action()
         except OperationalError as error:
-            if not is_lock_wait(error):
+            if not (retry.is_lock_wait(error) or retry.is_conflict(error)):
                 raise
             telemetry.report(telemetry.LOCK_WAITED, level=logging.WARNING, error=error, tries=number)
             time.sleep(random.random() * 0.05 * 2**number)

@@ -10,27 +10,60 @@ from typing import Any
 
 from django.db import transaction
 
-from orchestrations.store import sql
-from orchestrations.store.claims import ACTIVITY, INSTANCE, ClaimedInstance, Lease
-from orchestrations.store.models import Instance
+from orchestrations.store import inbox, looks, processes, sql
+from orchestrations.store.claims import ACTIVITY, ClaimedInstance
+from orchestrations.store.inbox import SCHEDULE
+from orchestrations.store.looks import Question, Waiting
+from orchestrations.store.models import Gate, Schedule
 from orchestrations.store.signals import announce_change, announce_work
+
+HELD = "lease_until IS NOT NULL AND lease_owner = %s"
+"""What somebody holds, in the words of the index on it."""
+
+_KEYS = {SCHEDULE: "instance_id", ACTIVITY: "id"}
+_LOCKS = {SCHEDULE: "FOR NO KEY UPDATE", ACTIVITY: "FOR UPDATE"}
+_DUE = sql.Columns(Schedule, instance_id="int", due_at="time")
 
 FIRST_TRY_SECONDS, LAST_TRY_SECONDS = 10.0, 600.0
 
 
-def release(leases: Sequence[Lease]) -> int:
-    """Give leases back; instances that are still due are announced. Returns how many were still ours."""
-    if not leases:
+def release(held: Sequence[ClaimedInstance], now: datetime) -> int:
+    """Give back leases of instances that have nothing to take now. Returns how many were still ours.
+
+    `due_at` is asked of the inbox anew, under the lock: else one that says "now" where nothing waits would be claimed
+    again at once, for ever.
+    """
+    if not held:
         return 0
-    condition, values = sql.among_pairs("id, lease_epoch", [(le.instance, le.epoch) for le in leases], ("int", "int"))
-    with transaction.atomic():
-        rows = sql.fetch(
-            f"UPDATE {INSTANCE} SET lease_owner = '', lease_until = NULL"
-            f" WHERE {_in_order(INSTANCE, f'{condition} AND lease_owner = %s')} RETURNING queue, due_at",
-            [*values, leases[0].owner],
-        )
-        _announce(rows)
-    return len(rows)
+    by_key = {one.row.instance_id: one for one in held}
+    with transaction.atomic(durable=True):
+        targets = inbox.lock(by_key)
+        ours = [
+            one
+            for key, one in by_key.items()
+            if key in targets and _is(one, targets[key].lease_owner, targets[key].lease_epoch)
+        ]
+        if ours:
+            _free(ours, now)
+        own = {one.row.instance_id for one in ours}
+        inbox.wake_for([], [target for key, target in targets.items() if key not in own], now)
+    return len(ours)
+
+
+def _free(ours: Sequence[ClaimedInstance], now: datetime) -> None:
+    found = looks.look([Question(one.row.instance_id, one.facts.status) for one in ours], now)
+    rows, moments = [], []
+    for one in ours:
+        due_at = found.get(one.row.instance_id, Waiting()).due_at(one.facts.status, now)
+        rows.append({"instance_id": one.row.instance_id, "due_at": due_at})
+        if due_at is not None:
+            moments.append((one.row.queue, due_at))
+    sql.update(_DUE, "due_at = v.due_at, lease_owner = '', lease_until = NULL", rows)
+    _announce(moments)
+
+
+def _is(held: ClaimedInstance, owner: str, epoch: int) -> bool:
+    return (held.row.lease_owner, held.row.lease_epoch) == (owner, epoch)
 
 
 def hand_back(owner: str, keep: Callable[[], Collection[int]] = tuple) -> int:
@@ -41,9 +74,9 @@ def hand_back(owner: str, keep: Callable[[], Collection[int]] = tuple) -> int:
     returns; the queues are woken.
     """
     with transaction.atomic():
-        held = [_lock_held(table, owner) for table in (INSTANCE, ACTIVITY)]
+        held = [_lock_held(table, owner) for table in (SCHEDULE, ACTIVITY)]
         kept = set(keep())
-        rows = _free(INSTANCE, owner, held[0]) + _free(ACTIVITY, owner, [pk for pk in held[1] if pk not in kept])
+        rows = _let_go(SCHEDULE, held[0]) + _let_go(ACTIVITY, [key for key in held[1] if key not in kept])
         _announce(rows)
     return len(rows)
 
@@ -64,12 +97,12 @@ def lose(owner: str, instances: Collection[int] | None, activities: Collection[i
     found: list[list[int]] = []
     with transaction.atomic():
         rows = []
-        for table, blamed in ((INSTANCE, instances), (ACTIVITY, activities)):
+        for table, blamed in ((SCHEDULE, instances), (ACTIVITY, activities)):
             held = _lock_held(table, owner)
-            guilty = [pk for pk in held if blamed is None or pk in blamed]
-            rows += _free(table, owner, [pk for pk in held if pk not in set(guilty)])
+            guilty = [key for key in held if blamed is None or key in blamed]
+            rows += _let_go(table, [key for key in held if key not in set(guilty)])
             if guilty:
-                condition, values = sql.among("id", guilty)
+                condition, values = sql.among(_KEYS[table], guilty)
                 statement = f"UPDATE {table} SET lease_until = %s WHERE {condition} RETURNING queue, due_at"
                 rows += sql.fetch(statement, [now, *values])
             found.append(guilty)
@@ -83,15 +116,15 @@ def renew(owners: Sequence[str], running: Sequence[int], now: datetime, seconds:
     Rows that are locked are skipped: who locked them has just renewed them, or gives them back.
     """
     until = now + timedelta(seconds=seconds)
-    held: list[tuple[str, str, Sequence[Any]]] = [(INSTANCE, "lease_owner", owners), (ACTIVITY, "lease_owner", owners)]
+    held: list[tuple[str, str, Sequence[Any]]] = [(SCHEDULE, "lease_owner", owners), (ACTIVITY, "lease_owner", owners)]
     for table, column, values in [*held, (ACTIVITY, "id", running)]:
         if not values:
             continue
-        lock = "FOR NO KEY UPDATE SKIP LOCKED" if table == INSTANCE else "FOR UPDATE SKIP LOCKED"
+        key, lock = _KEYS[table], sql.locking(f"{_LOCKS[table]} SKIP LOCKED")
         condition, parameters = sql.among(column, values)
         sql.run(
-            f"UPDATE {table} SET lease_until = %s WHERE id IN (SELECT id FROM {table}"
-            f" WHERE {condition} AND lease_owner <> '' AND lease_until > %s{sql.locking(lock)})",
+            f"UPDATE {table} SET lease_until = %s WHERE {key} IN (SELECT {key} FROM {table}"
+            f" WHERE {condition} AND lease_until > %s{lock})",
             [until, *parameters, now],
         )
 
@@ -99,59 +132,61 @@ def renew(owners: Sequence[str], running: Sequence[int], now: datetime, seconds:
 def park(held: ClaimedInstance, reason: str, message: str, fingerprint: str, now: datetime) -> None:
     """Mark an instance as blocked and give its lease back; it is tried again after 10 s, doubling to 10 min (NDT-6).
 
-    Its status, history and inbox stay as they are. Durable when it returns; nothing if the lease was lost.
+    Its status, history and inbox stay as they are. Management that waits makes it due at once: it needs no code. While
+    workers run other code than this one's, the pause does not grow. Durable when it returns; nothing if the lease was
+    lost.
     """
-    past = json.loads(held.blocked_detail) if held.blocked == reason and held.blocked_detail else {}
+    row = held.row
+    past = json.loads(row.blocked_detail) if row.blocked == reason and row.blocked_detail else {}
     tries = past.get("tries", 0) + 1
     since = past.get("since", now.isoformat())
     detail = {"message": message, "since": since, "tries": tries, "fingerprint": fingerprint}
-    due_at = now + timedelta(seconds=min(FIRST_TRY_SECONDS * 2 ** min(tries - 1, 10), LAST_TRY_SECONDS))
-    with transaction.atomic():
+    doublings = 0 if processes.runs_other_code(fingerprint, now) else min(tries - 1, 10)
+    with transaction.atomic(durable=True):
+        targets = inbox.lock([row.instance_id])
+        target = targets.get(row.instance_id)
+        if target is None or not _is(held, target.lease_owner, target.lease_epoch):
+            return
+        due_at = now + timedelta(seconds=min(FIRST_TRY_SECONDS * 2**doublings, LAST_TRY_SECONDS))
+        due_at = now if inbox.has_control(row.instance_id) else due_at
         rows = sql.fetch(
-            f"UPDATE {INSTANCE} SET blocked = %s, blocked_detail = %s, due_at = %s, updated_at = %s,"
-            " lease_owner = '', lease_until = NULL, lost_turns = 0, revision = revision + 1"
-            " WHERE id = %s AND lease_owner = %s AND lease_epoch = %s RETURNING revision",
-            [
-                *(reason, json.dumps(detail), due_at, now),
-                *(held.lease.instance, held.lease.owner, held.lease.epoch),
-            ],
+            f"UPDATE {SCHEDULE} SET blocked = %s, blocked_detail = %s, gate = %s, due_at = %s, updated_at = %s,"
+            " lease_owner = '', lease_until = NULL, losses = 0, revision = revision + 1"
+            " WHERE instance_id = %s RETURNING revision",
+            [reason, json.dumps(detail), int(Gate.HELD), due_at, now, row.instance_id],
         )
-        if rows:
-            announce_change(held.hub, held.facts.instance_id, rows[0][0])
-            announce_work(held.queue, due_at)
+        announce_change(held.hub, held.facts.instance_id, rows[0][0])
+        announce_work(row.queue, due_at)
 
 
 def retry_blocked(fingerprint: str, now: datetime) -> int:
     """Make due what was parked under other code than `fingerprint`'s: a worker has just come with it (NDT-6)."""
-    with transaction.atomic():
-        rows = Instance.objects.exclude(blocked="").exclude(blocked_detail__contains=fingerprint)
-        keys = list(rows.select_for_update(no_key=True, skip_locked=True).order_by("id").values_list("pk", flat=True))
-        count = Instance.objects.filter(pk__in=keys).update(due_at=now)
-        deferred = sql.fetch(f"UPDATE {ACTIVITY} SET due_at = %s WHERE blocked <> '' RETURNING queue", [now])
-        queues = set(Instance.objects.filter(pk__in=keys).values_list("queue", flat=True)) | {q for (q,) in deferred}
-        for queue in queues:
-            announce_work(queue, items=count + len(deferred))
-    return count + len(deferred)
+    with transaction.atomic(durable=True):
+        rows = Schedule.objects.filter(blocked__gt="").exclude(blocked_detail__contains=fingerprint)
+        rows = rows.filter(lease_until=None).select_for_update(no_key=True, skip_locked=True)
+        found = dict(rows.order_by("pk").values_list("pk", "queue"))
+        Schedule.objects.filter(pk__in=found).update(due_at=now)
+        deferred = sql.fetch(f"UPDATE {ACTIVITY} SET due_at = %s WHERE blocked > '' RETURNING queue", [now])
+        queues = [*found.values(), *(queue for (queue,) in deferred)]
+        for queue in set(queues):
+            announce_work(queue, items=queues.count(queue))
+    return len(queues)
 
 
 def _lock_held(table: str, owner: str) -> list[int]:
-    lock = sql.locking("FOR NO KEY UPDATE" if table == INSTANCE else "FOR UPDATE")
-    return [pk for (pk,) in sql.fetch(f"SELECT id FROM {table} WHERE lease_owner = %s ORDER BY id{lock}", [owner])]
+    """Lock what the owner holds, in key order: else this and a commit could wait for each other. Return the keys."""
+    key = _KEYS[table]
+    statement = f"SELECT {key} FROM {table} WHERE {HELD} ORDER BY {key}{sql.locking(_LOCKS[table])}"
+    return [found for (found,) in sql.fetch(statement, [owner])]
 
 
-def _free(table: str, owner: str, keys: Sequence[int]) -> list[tuple[Any, ...]]:
-    """Free rows of the owner that are locked already."""
+def _let_go(table: str, keys: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Free rows that are locked already."""
     if not keys:
         return []
-    condition, values = sql.among("id", keys)
-    statement = f"UPDATE {table} SET lease_owner = '', lease_until = NULL WHERE {condition} AND lease_owner = %s"
-    return sql.fetch(f"{statement} RETURNING queue, due_at", [*values, owner])
-
-
-def _in_order(table: str, condition: str) -> str:
-    """Return the condition so that it locks the rows in id order: else this and a commit could wait for each other."""
-    lock = sql.locking("FOR NO KEY UPDATE" if table == INSTANCE else "FOR UPDATE")
-    return f"id IN (SELECT id FROM {table} WHERE {condition} ORDER BY id{lock})"
+    condition, values = sql.among(_KEYS[table], keys)
+    statement = f"UPDATE {table} SET lease_owner = '', lease_until = NULL WHERE {condition} RETURNING queue, due_at"
+    return sql.fetch(statement, values)
 
 
 def _announce(rows: Sequence[tuple[str, object]]) -> None:

@@ -48,6 +48,11 @@ def register_worker(worker: Process, home: Home) -> bool:
     return is_new
 
 
+def runs_other_code(fingerprint: str, now: datetime) -> bool:
+    """Tell whether a living worker runs other code than that."""
+    return Worker.objects.filter(seen_at__gte=now - ALIVE_WITHIN).exclude(fingerprint=fingerprint).exists()
+
+
 def beat(
     host: str, supervisor: Process, workers: Sequence[Process], starting: Sequence[str], home: Home, now: datetime
 ) -> None:

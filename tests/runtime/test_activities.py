@@ -267,7 +267,7 @@ def test_what_may_run_once_runs_after_a_loss_before_its_beginning(
     """It was in a dead worker's hands, but its code had not begun."""
     function = runner.find("once")
     assert function is not None
-    result = runner.run(replace(claimed_once, lost_attempts=1), function)
+    result = runner.run(replace(claimed_once, losses=1), function)
     assert result is not None
     assert isinstance(result.event, TaskCompleted)
 

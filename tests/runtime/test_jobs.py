@@ -19,7 +19,7 @@ from orchestrations.engine.state import Status
 from orchestrations.runtime import jobs, queues
 from orchestrations.runtime.worker import HintWorker, Place
 from orchestrations.store import activities
-from orchestrations.store.models import ActivityTask, Instance
+from orchestrations.store.models import ActivityTask, Schedule
 from tests.bursts import new_worker, status_of
 from tests.store.holding import turn
 
@@ -183,7 +183,7 @@ def test_after_a_database_error_a_worker_gives_back_what_it_held_and_goes_on(wor
     assert not worker.has_failed
     assert status_of(beside) is Status.COMPLETED
     assert status_of(instance_id) is Status.COMPLETED
-    assert not Instance.objects.exclude(lease_owner="", lost_turns=0).exists()
+    assert not Schedule.objects.exclude(lease_owner="", losses=0).exists()
 
 
 def test_a_statement_that_the_database_refuses_once_costs_no_result(

@@ -15,7 +15,7 @@ from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.runtime.surroundings import FORKED_EXIT
 from orchestrations.store import activities
-from orchestrations.store.models import HistoryEvent, Instance, TaskHub
+from orchestrations.store.models import HistoryEvent, Schedule, TaskHub
 from tests.bursts import drain, new_worker, run, status_of
 
 Body = Generator[Any, Any, Any]
@@ -119,7 +119,7 @@ def test_it_fails_with_a_sentence_and_its_neighbours_run_each_step_once(name: st
     assert sorted(DONE) == sorted(f"{i} {n}" for i in before + after for n in range(3))
     assert os.getcwd() == folder
     assert not TaskHub.objects.filter(name="leftover").exists()
-    assert not Instance.objects.exclude(lost_turns=0).exists()
+    assert not Schedule.objects.exclude(losses=0).exists()
 
 
 def test_what_a_body_leaves_when_it_is_closed_swallows_nobody_s_commit() -> None:

@@ -17,7 +17,7 @@ from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.runtime.watch import State, Watch
-from orchestrations.store.models import ActivityTask, HistoryEvent, Instance, Supervisor, Worker
+from orchestrations.store.models import ActivityTask, HistoryEvent, Instance, Schedule, Supervisor, Worker
 from tests.project.test_watch import is_alive
 from tests.workers import Workers, run_workers, wait_until
 
@@ -46,8 +46,8 @@ def wait_for_lines(path: Path, count: int) -> None:
 
 def losses() -> list[int]:
     return [
-        *Instance.objects.values_list("lost_turns", flat=True),
-        *ActivityTask.objects.values_list("lost_attempts", flat=True),
+        *Schedule.objects.values_list("losses", flat=True),
+        *ActivityTask.objects.values_list("losses", flat=True),
     ]
 
 
@@ -97,7 +97,7 @@ def test_what_takes_longer_than_the_grace_goes_back_unharmed(tmp_path: Path) -> 
         began = time.monotonic()
     assert time.monotonic() - began < 8.0
     row = ActivityTask.objects.get()
-    assert (row.lease_owner, row.lost_attempts) == ("", 0)
+    assert (row.lease_owner, row.losses) == ("", 0)
     assert Instance.objects.get(instance_id=instance_id).status == "Running"
     assert HistoryEvent.objects.filter(kind="TaskFailed").count() == 0
     assert not Worker.objects.exists()
@@ -127,7 +127,7 @@ def _is_stopped(pid: int) -> bool:
 def test_an_activity_past_its_deadline_is_recorded_as_timed_out_once(tmp_path: Path) -> None:
     with run_workers(1, **FAST) as workers:
         status = wait_for_end(start("catch_the_timeout", 30), workers)
-        assert Instance.objects.filter(lost_turns=0).count() == 1
+        assert Schedule.objects.filter(losses=0).count() == 1
     assert status.output == [
         "orchestrations.errors.ActivityTimeoutError",
         "Activity 'outlast_the_deadline' did not end within 0.6 s.",
@@ -155,10 +155,10 @@ def test_the_neighbours_of_a_timed_out_activity_lose_nothing(tmp_path: Path) -> 
 def test_an_endless_turn_is_lost_and_parked_and_its_mark_says_why() -> None:
     with run_workers(1, **FAST, DURABLE_TURN_SECONDS="0.5", DURABLE_LOST_TURNS="2") as workers:
         instance_id = start("endless_turn")
-        wait_until(lambda: Instance.objects.get().blocked == "lost-turns", 30.0, lambda: workers.log.read_text())
+        wait_until(lambda: Schedule.objects.get().blocked == "lost-turns", 30.0, lambda: workers.log.read_text())
         row = Instance.objects.get(instance_id=instance_id)
         assert row.status == "Running"
-        assert "a turn did not end within 0.5 s" in row.blocked_detail
+        assert "a turn did not end within 0.5 s" in Schedule.objects.get().blocked_detail
         DurableClient().terminate(instance_id, "enough")
         assert wait_for_end(instance_id, workers).runtime_status is Status.TERMINATED
 
