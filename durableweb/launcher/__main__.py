@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -22,11 +21,12 @@ from durableweb import valkey
 from durableweb.environment import Environment, refuse
 from durableweb.home import Home, home_of, write_private
 from durableweb.launcher import parts, preparation
-from durableweb.launcher.children import dying_with
 from durableweb.launcher.watch import StopAsked, Watch
+from orchestrations.runtime.processes import dying_with
 
 USAGE, UNAVAILABLE = 2, 6
 READY_SECONDS = 60.0
+SAMPLE_SECONDS = 60.0
 
 
 def say(text: str) -> None:
@@ -103,7 +103,7 @@ def _start(watch: Watch, home: Home, port: int, address: str) -> None:
     watch.add(parts.web(home, environment))
     watch.add(parts.workers(environment))
     is_ready = _wait_until_ready(watch, address)
-    _start_samples(home, environment)
+    _start_samples(watch, home, environment)
     _welcome(home, address, is_ready=is_ready)
 
 
@@ -167,14 +167,14 @@ def _ask(address: str) -> dict[str, bool]:
         return {}
 
 
-def _start_samples(home: Home, environment: Mapping[str, str]) -> None:
+def _start_samples(watch: Watch, home: Home, environment: Mapping[str, str]) -> None:
     if home.samples_file.exists() or environment.get("DURABLE_SAMPLES") != "1":
         return
     for name, content in parts.samples(home):
         command = parts.manage("durable", "start", name, "--input", content)
-        done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=60, check=False)
-        if done.returncode:
-            say(f"the sample {name} did not start: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+        code, errors = watch.run_command(command, environment, seconds=SAMPLE_SECONDS)
+        if code:
+            say(f"the sample {name} did not start: {(errors.strip().splitlines() or ['?'])[-1]}")
     write_private(home.samples_file, "")
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from durableweb import valkey
 from durableweb.home import Home
-from durableweb.launcher.children import Child
-from orchestrations.conf import PREFIX
+from orchestrations.conf import PREFIX, Defaults
+from orchestrations.runtime.processes import Child
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 WORKERS = 2
+STOP_MARGIN_SECONDS = 8.0
 
 RECORDED_NAMES = frozenset(
     {"ALLOWED_HOSTS", "BIND", "DATABASE_URL", "DEBUG", "LOG_LEVEL", "PORT", "PUBLIC_ORIGINS", "REDIS_URL", "SECRET_KEY"}
@@ -66,8 +67,10 @@ def web(home: Home, environment: Mapping[str, str]) -> Child:
 
 
 def workers(environment: Mapping[str, str]) -> Child:
-    """The worker supervisor."""
-    return Child("the worker supervisor", manage("durable_worker", "--workers", str(WORKERS)), environment)
+    """The worker supervisor. It has its grace for what runs, and then some seconds to give back the rest."""
+    grace = float(environment.get(f"{PREFIX}STOP_SECONDS") or Defaults.STOP_SECONDS)
+    command = manage("durable_worker", "--workers", str(WORKERS))
+    return Child("the worker supervisor", command, environment, stop_seconds=grace + STOP_MARGIN_SECONDS)
 
 
 def manage(*arguments: str) -> list[str]:
