@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
-from orchestrations.authoring.registry import ORCHESTRATOR, registry
+from orchestrations.authoring.registry import ORCHESTRATOR, name_of, registry
 from orchestrations.client import decoding, queries
 from orchestrations.client.status import InstanceDetail, OrchestrationStatus
 from orchestrations.conf import conf
@@ -62,7 +62,7 @@ class DurableClient:
         Raises `NotRegisteredError`, `InstanceExistsError` by `if_exists`, `InvalidError` for an id, a name or tags
         that break a rule, `PayloadError` for the input.
         """
-        wanted = registry.name_of(ORCHESTRATOR, name)
+        wanted = name_of(ORCHESTRATOR, name)
         ids.check_name(wanted, "The name of an orchestrator")
         if not conf.ALLOW_UNREGISTERED_START:
             registry.get(ORCHESTRATOR, wanted, version)

@@ -7,6 +7,7 @@ arguments of `Limits`, in bytes and levels.
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+UNLIMITED = Limits(bytes=sys.maxsize, depth=sys.maxsize)
+"""For what a history holds already: limits count only for what is new (§17)."""
 LEVELS_LOOKED_AT = 200
 """How deep an error's path is looked for: far below what the stack can hold, wherever the call comes from."""
 

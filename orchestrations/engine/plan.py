@@ -68,7 +68,7 @@ def make_plan(facts: InstanceFacts, result: TurnResult, *, next_execution: str, 
     events.append(OrchestratorCompleted(timestamp=result.now))
     plan = TurnPlan(
         now=result.now,
-        status=Status.SUSPENDED if is_suspended else Status.RUNNING,
+        status=_live_status(facts, result.received, is_suspended=is_suspended),
         events=events,
         withdrawn_timers=result.withdrawn_timers,
         custom_status=result.custom_status,
@@ -99,6 +99,13 @@ def plan_termination(
         status_reason=text,
         ends_children=text if termination.recurse is not False else None,
     )
+
+
+def _live_status(facts: InstanceFacts, received: Sequence[HistoryEvent], *, is_suspended: bool) -> Status:
+    if is_suspended:
+        return Status.SUSPENDED
+    starts = facts.has_started or any(isinstance(event, ExecutionStarted) for event in received)
+    return Status.RUNNING if starts else Status.PENDING
 
 
 def _complete(
@@ -134,6 +141,7 @@ def _next_messages(
         input=continuation.input,
         parent=facts.parent,
         tags=facts.tags or None,
+        custom_status=plan.custom_status,
     )
     return [started, *unprocessed]
 

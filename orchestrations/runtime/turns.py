@@ -114,7 +114,8 @@ def load_body(held: Held) -> Turn:
 
 def turn_limits() -> TurnLimits:
     """Return the limits as the settings have them."""
-    return TurnLimits(Limits(conf.PAYLOAD_BYTES, conf.PAYLOAD_DEPTH), conf.CUSTOM_STATUS_BYTES, conf.FAN_OUT)
+    limits = Limits(conf.PAYLOAD_BYTES, conf.PAYLOAD_DEPTH)
+    return TurnLimits(limits, conf.CUSTOM_STATUS_BYTES, conf.FAN_OUT, conf.DEFAULT_VERSION or None)
 
 
 def _plan(held: Held, intake: Intake, now: datetime) -> TurnPlan:
