@@ -47,10 +47,10 @@ def dump(value: Any, what: str = "The value", limits: Limits = DEFAULT_LIMITS) -
         raise PayloadError.too_large(what, size, limits.bytes)
     if text.count("[") + text.count("{") > limits.depth and depth_of(text) > limits.depth:
         raise PayloadError(f"{what} is nested deeper than {limits.depth} levels.", code="result.not-serializable")
-    if "{" in text and (found := _find_doubled_key(value)) is not None:
-        path, keys = found
-        message = f"{what} is not JSON: {keys} are one name at {path}."
-        raise PayloadError(message, code="result.not-serializable", pointer=path)
+    if "{" in text and (doubled := _find_doubled_key(value)) is not None:
+        where, keys = doubled
+        message = f"{what} is not JSON: {keys} are one name at {where}."
+        raise PayloadError(message, code="result.not-serializable", pointer=where)
     if "\\u0000" in text and (path := _find(value, lambda v: isinstance(v, str) and "\x00" in v)) is not None:
         raise PayloadError(f"{what} is not JSON: a NUL character at {path}.", code="result.not-serializable")
     return text
@@ -124,7 +124,7 @@ def _find_bad(value: Any, path: str, above: set[int]) -> tuple[str, str] | None:
     if isinstance(value, str):
         return None if value.isascii() or not _has_surrogate(value) else (path, "a lone surrogate")
     if value is None or isinstance(value, int | float):
-        return (path, bad) if (bad := _bad_number(value)) else None
+        return (path, wrong) if (wrong := _bad_number(value)) else None
     if id(value) in above or len(above) > LEVELS_LOOKED_AT:
         return path, "a circular or endless structure"
     above = above | {id(value)}
