@@ -17,7 +17,6 @@ from orchestrations.engine.calls import CallTask
 from orchestrations.engine.events import (
     EventSent,
     ExecutionStarted,
-    Scheduled,
     SubOrchestrationInstanceCreated,
     TaskScheduled,
 )
@@ -45,10 +44,11 @@ class OrchestrationContext:
     def call_activity(self, name_or_function: Callee, input_: Any = None, *, retry: RetryOptions | None = None) -> Task:
         """Schedule an activity; the task gives its result or raises `TaskFailedError`."""
         name = name_of(ACTIVITY, name_or_function)
-        _check_retry(retry)
+        if retry is not None:
+            _check_retry(retry)
         if self._execution.is_sealed:
             return self._dead()
-        text = self._dump_input(TaskScheduled, name, input_, f"The input of activity '{name}'")
+        text = self._execution.dump_input(TaskScheduled, name, input_, f"The input of activity '{name}'")
         return CallTask(self._execution, name, text, retry=retry)
 
     def call_activity_with_retry(
@@ -72,14 +72,17 @@ class OrchestrationContext:
         default, never this one's (VER-1).
         """
         name = name_of(ORCHESTRATOR, name_or_function)
-        _check_retry(retry)
+        if retry is not None:
+            _check_retry(retry)
         if instance_id is not None:
             ids.check_instance_id(instance_id)
         if version is not None:
             ids.check_name(version, "The version of an orchestrator")
         if self._execution.is_sealed:
             return self._dead()
-        text = self._dump_input(SubOrchestrationInstanceCreated, name, input_, f"The input of orchestrator '{name}'")
+        text = self._execution.dump_input(
+            SubOrchestrationInstanceCreated, name, input_, f"The input of orchestrator '{name}'"
+        )
         version = version or self._execution.default_version
         return CallTask(self._execution, name, text, is_child=True, child_id=instance_id, version=version, retry=retry)
 
@@ -133,7 +136,7 @@ class OrchestrationContext:
         ids.check_instance_id(instance_id)
         ids.check_name(event_name, "The name of an event")
         if not self._execution.is_sealed:
-            text = self._dump_input(EventSent, event_name, event_data, f"The data of event '{event_name}'")
+            text = self._execution.dump_input(EventSent, event_name, event_data, f"The data of event '{event_name}'")
             sequence, now = self._execution.take_sequence(), self._execution.now
             self._execution.ask(
                 EventSent(timestamp=now, event_id=sequence, instance_id=instance_id, name=event_name, input=text)
@@ -145,7 +148,8 @@ class OrchestrationContext:
         """End this execution when the code next yields, awaits or returns, and begin a new one without history."""
         if new_version is not None:
             ids.check_name(new_version, "The version of an orchestrator")
-        text = _dump(input_, "The input of continue_as_new", self._execution.payload_limits)
+        limits = self._execution.payload_limits
+        text = None if input_ is None else payloads.dump(input_, "The input of continue_as_new", limits)
         self._execution.continue_as_new(Continuation(text, preserve_unprocessed_events, new_version))
 
     def set_custom_status(self, status: Any) -> None:
@@ -212,9 +216,6 @@ class OrchestrationContext:
         assert self._execution.started is not None
         return self._execution.started
 
-    def _dump_input(self, kind: type[Scheduled], name: str, value: Any, what: str) -> str | None:
-        return _dump(value, what, self._execution.limits_of(kind, name))
-
     def _dead(self) -> _DeadTask:
         """Return a task that never settles: nothing asked for after the end has an effect."""
         return _DeadTask(self._execution.now)
@@ -245,12 +246,8 @@ class ReplaySafeLogger(logging.LoggerAdapter[logging.Logger]):
         return msg, {**kwargs, "extra": extra}
 
 
-def _dump(value: Any, what: str, limits: payloads.Limits) -> str | None:
-    return None if value is None else payloads.dump(value, what, limits)
-
-
 def _check_retry(retry: Any) -> None:
-    if retry is not None and not isinstance(retry, RetryOptions):
+    if not isinstance(retry, RetryOptions):
         text = f"The retries of a call must be RetryOptions, not {type(retry).__name__}."
         raise InvalidError(text, code="retry.invalid")
 

@@ -98,7 +98,8 @@ def _check(trees: Sequence[ast.AST], aliases: dict[str, str]) -> list[Finding]:
 
 def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> int:
     """Return the line that its code begins with: that of its first decorator."""
-    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", ()))])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def _aliases(tree: ast.AST) -> Iterator[tuple[str, str]]:

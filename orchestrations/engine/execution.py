@@ -14,7 +14,7 @@ from orchestrations.engine.events import ExecutionStarted, HistoryEvent, Schedul
 from orchestrations.engine.mailbox import Mailbox
 from orchestrations.engine.matching import Script, describe, same
 from orchestrations.engine.results import Continuation, TurnLimits
-from orchestrations.errors import DurableError, NondeterminismError
+from orchestrations.errors import DurableError, NondeterminismError, PayloadError
 
 
 class TurnAborted(BaseException):
@@ -85,14 +85,20 @@ class Execution:
         """Bounds of a payload that no history event records: none while replaying, what was accepted stays so (§17)."""
         return payloads.UNLIMITED if self.is_replaying else self._limits.payload
 
-    def limits_of(self, kind: type[Scheduled], name: str) -> payloads.Limits:
-        """Return the bounds for the input of the next decision: none if the history holds that decision (§17).
+    def dump_input(self, kind: type[Scheduled], name: str, value: Any, what: str) -> str | None:
+        """Return the text of the next decision's input. Raises `PayloadError`.
 
-        A decision that was refused for its size is not in the history: it meets the bounds again, and is refused again.
+        Its bounds do not count where the history holds that decision (§17). One that was refused for its size is not in
+        the history: it meets the bounds again, and is refused again.
         """
-        if not self.is_replaying:
-            return self._limits.payload
-        return payloads.UNLIMITED if self.script.holds_first(kind, self.next_sequence, name) else self._limits.payload
+        if value is None:
+            return None
+        try:
+            return payloads.dump(value, what, self._limits.payload)
+        except PayloadError:
+            if self.is_replaying and self.script.holds_first(kind, self.next_sequence, name):
+                return payloads.dump(value, what, payloads.UNLIMITED)
+            raise
 
     # --- decisions
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from orchestrations.engine.events import (
     EventSent,
@@ -71,11 +72,16 @@ class Script:
 
 def key_of(event: HistoryEvent) -> Key | None:
     """Return what identifies a scheduled row within its execution; None for other kinds."""
-    if isinstance(event, TaskScheduled | SubOrchestrationInstanceCreated):
-        return event.event_id, event.attempt or 1, False
-    if isinstance(event, TimerCreated):
-        return event.event_id, event.attempt or 1, event.origin == "retry"
-    return (event.event_id, 1, False) if isinstance(event, EventSent) else None
+    make = _KEYS.get(type(event))
+    return None if make is None else make(event)
+
+
+_KEYS: dict[type[HistoryEvent], Callable[[Any], Key]] = {
+    TaskScheduled: lambda event: (event.event_id, event.attempt or 1, False),
+    SubOrchestrationInstanceCreated: lambda event: (event.event_id, event.attempt or 1, False),
+    TimerCreated: lambda event: (event.event_id, event.attempt or 1, event.origin == "retry"),
+    EventSent: lambda event: (event.event_id, 1, False),
+}
 
 
 def same(held: HistoryEvent, asked: HistoryEvent) -> bool:

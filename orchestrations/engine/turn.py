@@ -107,7 +107,9 @@ class Turn:
         counts = True
         try:
             counts = handler is None or handler(self, event) is not False
-            self._stepper.run()
+            awaited = self._stepper.awaited
+            if awaited is None or awaited.is_completed:
+                self._stepper.run()
         except TurnAborted:
             pass
         if self.execution.refusal is not None:  # also where the body swallowed the abort

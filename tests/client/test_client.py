@@ -283,7 +283,7 @@ WRONG_STARTS: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "code", "words"), WRONG_STARTS)
+@pytest.mark.parametrize(("arguments", "code", "words"), WRONG_STARTS, ids=range(len(WRONG_STARTS)))
 def test_a_start_with_an_argument_of_a_wrong_type_is_refused_with_the_rule(
     client: DurableClient, arguments: dict[str, Any], code: str, words: str
 ) -> None:

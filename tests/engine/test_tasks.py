@@ -373,6 +373,7 @@ def test_naive_timer_is_utc() -> None:
         (timedelta.max, "dates end with the year 9999"),
         (datetime.max.replace(tzinfo=timezone(-SECOND)), "beyond the years 1 to 9999 in UTC"),
     ],
+    ids=["text", "none", "bool", "nan", "huge", "far", "latest"],
 )
 def test_time_that_is_none_is_refused_in_the_body_with_a_sentence(when: Any, words: str) -> None:
     def sleeps(context: Any) -> Any:
