@@ -13,7 +13,7 @@ from django.db import transaction
 from orchestrations.authoring.registry import ORCHESTRATOR, name_of, registry
 from orchestrations.client import arguments, decoding, queries
 from orchestrations.client.status import InstanceDetail, OrchestrationStatus
-from orchestrations.conf import conf
+from orchestrations.conf import conf, queue_name
 from orchestrations.engine import ids, payloads
 from orchestrations.engine.events import (
     EventRaised,
@@ -25,7 +25,8 @@ from orchestrations.engine.events import (
 from orchestrations.engine.state import Status
 from orchestrations.engine.times import Duration
 from orchestrations.errors import InstanceNotFoundError, LimitExceededError, WrongStatusError
-from orchestrations.store import clock, inbox, instances
+from orchestrations.store import clock, hubs, inbox, instances, reuse
+from orchestrations.store.inbox import NewMessage
 from orchestrations.store.models import EventReceipt
 
 POLL_SECONDS = 0.02
@@ -49,7 +50,7 @@ class DurableClient:
         client_input: Any = None,
         version: str | None = None,
         *,
-        if_exists: str = instances.REPLACE_TERMINAL,
+        if_exists: str = reuse.REPLACE_TERMINAL,
         tags: Mapping[str, str] | None = None,
         start_at: datetime | timedelta | None = None,
         priority: int = 0,
@@ -68,17 +69,17 @@ class DurableClient:
         new = instances.NewInstance(
             instance_id=ids.check_instance_id(uuid.uuid4().hex if instance_id is None else instance_id),
             name=wanted,
-            queue=f"{self.hub}.{conf.QUEUE}",
+            queue=queue_name(self.hub),
             created_at=now,
             version=version or conf.DEFAULT_VERSION or None,
             input=arguments.text_of(client_input, input_json, "The input"),
             tags=arguments.check_tags({} if tags is None else tags),
             priority=arguments.check_priority(priority),
             start_at=arguments.check_start(start_at, now),
-            hub_id=instances.hub_id_of(self.hub),  # last, for it may create the hub
+            hub_id=hubs.find(self.hub),  # last, for it may create the settings' hub
         )
         with transaction.atomic():
-            return instances.create(new, if_exists)
+            return reuse.create(new, if_exists)
 
     def raise_event(
         self,
@@ -102,17 +103,18 @@ class DurableClient:
         text = arguments.text_of(event_data, data_json, "The event's data")
         with transaction.atomic():
             try:
-                row = instances.lock_live(self.hub, arguments.check_id(instance_id), "event")
+                target = instances.lock_live(self.hub, arguments.check_id(instance_id), "event")
             except WrongStatusError:
                 if event_id is not None and self._has_accepted(instance_id, event_id):
                     return False
                 raise
             now = clock.now()
-            if event_id is not None and not instances.accept_event(row.pk, event_id, event_name, now):
+            until = now + timedelta(seconds=conf.RECEIPT_SECONDS)
+            if event_id is not None and not instances.accept_event(target.id, event_id, event_name, now, until):
                 return False
-            self._check_inbox(row.pk)
+            self._check_inbox(target.id)
             event = EventRaised(timestamp=now, name=event_name, input=text)
-            inbox.deliver(row.pk, event, visible_at=now, dedup_key=f"event/{uuid.uuid4().hex}")
+            inbox.send([NewMessage(target.id, event, f"client/{uuid.uuid4().hex}")], {target.id: target}, now)
         return True
 
     def terminate(self, instance_id: str, reason: str = "", *, recursive: bool = True) -> None:
@@ -205,11 +207,11 @@ class DurableClient:
         unless: Callable[[Status], bool] = lambda status: False,
     ) -> bool:
         with transaction.atomic():
-            row = instances.lock_live(self.hub, arguments.check_id(instance_id), refused)
-            if unless(Status(row.status)) and not inbox.has_control(row.pk):
+            target = instances.lock_live(self.hub, arguments.check_id(instance_id), refused)
+            if unless(instances.status_of(target.id)) and not inbox.has_control(target.id):
                 return False
             now = clock.now()
-            inbox.deliver(row.pk, make(now), visible_at=now, dedup_key=f"control/{uuid.uuid4().hex}")
+            inbox.send([NewMessage(target.id, make(now), f"client/{uuid.uuid4().hex}")], {target.id: target}, now)
         return True
 
     def _has_accepted(self, instance_id: str, event_id: str) -> bool:
@@ -223,7 +225,7 @@ class DurableClient:
             raise LimitExceededError(text, code="inbox.full", size=limit, limit=limit)
 
 
-_POLICIES = (instances.REPLACE_TERMINAL, instances.ERROR, instances.RETURN_EXISTING, instances.REPLACE_ANY)
+_POLICIES = (reuse.REPLACE_TERMINAL, reuse.ERROR, reuse.RETURN_EXISTING, reuse.REPLACE_ANY)
 
 
 def _status_of(found: InstanceDetail, *, show_input: bool) -> OrchestrationStatus:

@@ -31,7 +31,10 @@ from orchestrations.engine.state import InstanceFacts, Status
 
 @dataclass(slots=True)
 class TurnPlan:
-    """What the store makes true. `outcome` goes to the parent; `next_messages` begin the next execution."""
+    """What the store makes true. `outcome` goes to the parent; `next_messages` begin the next execution.
+
+    `leaves_open`: an execution that ends may leave timers and outcomes of tasks that had not settled.
+    """
 
     now: datetime
     status: Status
@@ -52,6 +55,7 @@ class TurnPlan:
     next_execution: str | None = None
     next_version: str | None = None
     next_messages: list[HistoryEvent] = field(default_factory=list)
+    leaves_open: bool = True
 
     @property
     def is_terminal(self) -> bool:
@@ -59,8 +63,18 @@ class TurnPlan:
         return self.status.is_terminal
 
 
-def make_plan(facts: InstanceFacts, result: TurnResult, *, next_execution: str, is_suspended: bool = False) -> TurnPlan:
-    """Return what a turn's result makes true. `next_execution` is the id to use if it continues as new."""
+def make_plan(
+    facts: InstanceFacts,
+    result: TurnResult,
+    *,
+    next_execution: str,
+    is_suspended: bool = False,
+    has_begun: bool = True,
+) -> TurnPlan:
+    """Return what a turn's result makes true. `next_execution` is the id to use if it continues as new.
+
+    Until it has begun an instance is Pending, whatever it takes (INS-7).
+    """
     completion = result.completion
     events: list[HistoryEvent] = [OrchestratorStarted(timestamp=result.now), *result.received, *result.scheduled]
     if completion is not None and completion.continuation is None:
@@ -68,11 +82,12 @@ def make_plan(facts: InstanceFacts, result: TurnResult, *, next_execution: str, 
     events.append(OrchestratorCompleted(timestamp=result.now))
     plan = TurnPlan(
         now=result.now,
-        status=_live_status(facts, result.received, is_suspended=is_suspended),
+        status=_live_status(result.received, is_suspended=is_suspended, has_begun=has_begun),
         events=events,
         withdrawn_timers=result.withdrawn_timers,
         custom_status=result.custom_status,
         custom_status_changed=result.custom_status_changed,
+        leaves_open=result.open_tasks > 0,
     )
     for event in result.scheduled:
         _DESTINATIONS[type(event)](plan).append(event)
@@ -101,11 +116,11 @@ def plan_termination(
     )
 
 
-def _live_status(facts: InstanceFacts, received: Sequence[HistoryEvent], *, is_suspended: bool) -> Status:
+def _live_status(received: Sequence[HistoryEvent], *, is_suspended: bool, has_begun: bool) -> Status:
     if is_suspended:
         return Status.SUSPENDED
-    starts = facts.has_started or any(isinstance(event, ExecutionStarted) for event in received)
-    return Status.RUNNING if starts else Status.PENDING
+    begins = has_begun or any(isinstance(event, ExecutionStarted) for event in received)
+    return Status.RUNNING if begins else Status.PENDING
 
 
 def _complete(

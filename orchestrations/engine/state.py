@@ -44,8 +44,7 @@ LIVE = frozenset({Status.PENDING, Status.RUNNING, Status.SUSPENDED})
 
 @dataclass(frozen=True, slots=True)
 class InstanceFacts:
-    """What a plan must know of an instance besides its turn. `has_started`: its history holds ExecutionStarted; before
-    that it is Pending whatever arrives (INS-7)."""
+    """What a plan must know of an instance besides its turn."""
 
     instance_id: str
     name: str
@@ -54,7 +53,6 @@ class InstanceFacts:
     version: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     parent: ParentInstance | None = None
-    has_started: bool = True
 
 
 @dataclass(slots=True)

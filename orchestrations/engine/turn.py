@@ -71,6 +71,7 @@ class Turn:
             withdrawn_timers=execution.withdrawn,
             unprocessed=self._unprocessed() if completion is not None else [],
             ignored=self._ignored,
+            open_tasks=len(execution.open),
         )
         self._begin_anew()
         return result

@@ -66,7 +66,7 @@ def test_suspended_instance_is_planned_as_such() -> None:
 
 def test_instance_is_pending_until_it_starts_whatever_it_takes() -> None:
     """INS-7: suspended and resumed before its time it is Pending again, and its history tells the same."""
-    facts = replace(FACTS, status=Status.PENDING, has_started=False)
+    facts = replace(FACTS, status=Status.PENDING)
     history: list[HistoryEvent] = []
     found = []
     for message, is_suspended in [
@@ -75,7 +75,7 @@ def test_instance_is_pending_until_it_starts_whatever_it_takes() -> None:
         (started(), False),
     ]:
         result = TurnResult(T0, [message], [], None, None, custom_status_changed=False)
-        plan = make_plan(facts, result, next_execution="n", is_suspended=is_suspended)
+        plan = make_plan(facts, result, next_execution="n", is_suspended=is_suspended, has_begun=False)
         history += plan.events
         found.append((plan.status, fold(history).status, fold(history).started_at))
     assert found == [
