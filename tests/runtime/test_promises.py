@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from orchestrations import OrchestrationContext, activity, orchestrator
+from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
-from tests.bursts import drain, run, status_of
+from tests.bursts import burst_once, drain, kinds_of, run, status_of
 
 Body = Generator[Any, Any, Any]
 
@@ -87,6 +88,13 @@ def start_over(context: OrchestrationContext, generation: int | None) -> Body:
         yield context.create_timer(timedelta(seconds=0.05))
         return context.continue_as_new(2)
     return (yield child)
+
+
+@orchestrator
+def go_on_with(context: OrchestrationContext, state: list[Any] | None) -> Body:
+    if isinstance(state, list):
+        return context.continue_as_new(state[0])
+    yield context.wait_for_external_event("never")
 
 
 @orchestrator
@@ -167,3 +175,35 @@ def test_instance_goes_on_when_the_limits_were_lowered_below_what_it_holds(
     drain()
     found = client.get_status(instance_id)
     assert (found.blocked, found.output) == (None, "went on")
+
+
+@pytest.mark.parametrize(("value", "shown"), [(None, None), (0, "0"), ({"a": 1}, '{"a":1}')])
+def test_input_of_the_next_execution_is_shown_as_it_was_given(client: DurableClient, value: Any, shown: str) -> None:
+    """SRF-2: no value is not the value null."""
+    instance_id = client.start_new("go_on_with", client_input=[value])
+    drain()
+    assert queries.get_instance(client.hub, instance_id).input_json == shown
+    client.terminate(instance_id)
+    drain()
+    assert queries.get_instance(client.hub, instance_id).input_json == shown
+
+
+def test_instance_before_its_time_stays_pending_whatever_comes(client: DurableClient) -> None:
+    """INS-7: events wait, management is obeyed, and it starts only then."""
+    instance_id = client.start_new("wait_for", client_input=["go"], start_at=timedelta(seconds=1.5))
+    client.raise_event(instance_id, "go", "early")
+    burst_once()
+    found = queries.get_instance(client.hub, instance_id)
+    assert (found.status, found.started_at, kinds_of(instance_id)) == (Status.PENDING, None, [])
+    seen = []
+    for order in (client.suspend, client.resume):
+        order(instance_id)
+        burst_once()
+        found = queries.get_instance(client.hub, instance_id)
+        seen.append((found.status, found.started_at))
+    assert seen == [(Status.SUSPENDED, None), (Status.PENDING, None)]
+    drain(until=lambda: status_of(instance_id) is Status.COMPLETED)
+    found = queries.get_instance(client.hub, instance_id)
+    assert (found.output_json, found.started_at is not None) == ('["early"]', True)
+    kinds = kinds_of(instance_id)
+    assert kinds.index("ExecutionStarted") < kinds.index("EventRaised")
