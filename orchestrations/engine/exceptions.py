@@ -1,7 +1,7 @@
 """What can be told of somebody else's exception, without running what its class defines where that can be avoided.
 
 A class may override attributes, its metaclass names, and `__str__` may raise anything, `SystemExit` included: whoever
-records a failure must not fail by it, so that nothing in here raises.
+records a failure must not fail by it, so that nothing in here raises. Not even the truth of an exception is asked for.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ def qualified_name(kind: type) -> str:
 
 def base_names(kind: type) -> list[str]:
     """Return the qualified names of its base classes in order of resolution, without those that all exceptions have."""
-    return [qualified_name(base) for base in _MRO.__get__(kind)[1:] if base not in (BaseException, object)]
+    return [qualified_name(base) for base in _MRO.__get__(kind)[1:] if base is not BaseException and base is not object]
 
 
 def cause_of(error: BaseException) -> BaseException | None:
     """Return its cause, else its context unless that is suppressed (FAIL-2)."""
-    cause = _CAUSE.__get__(error)
-    return cast("BaseException | None", cause or (None if _SUPPRESSED.__get__(error) else _CONTEXT.__get__(error)))
+    found = _CAUSE.__get__(error)
+    if found is None and not _SUPPRESSED.__get__(error):
+        found = _CONTEXT.__get__(error)
+    return cast("BaseException | None", found)
 
 
 def links_of(error: BaseException) -> list[BaseException]:

@@ -88,7 +88,9 @@ class FailureDetails:
         if issubclass(type(error), TaskFailedError):
             return cls._from_task_failure(cast(TaskFailedError, error))
         members = exceptions.members_of(error)
-        inner = exceptions.cause_of(error) or next(iter(members), None)
+        inner = exceptions.cause_of(error)
+        if inner is None and members:
+            inner = members[0]
         properties = {"bases": exceptions.base_names(type(error))}
         if members:
             properties["members"] = exceptions.names_of_all(members)
@@ -96,7 +98,7 @@ class FailureDetails:
             error_type=qualified_name(type(error)),
             message=cut(exceptions.text_of(error), MESSAGE_LIMIT),
             stack_trace=cut(exceptions.trace_of(error), TRACE_LIMIT),
-            inner_failure=cls.from_exception(inner, depth=depth + 1) if inner and depth < INNER_LIMIT else None,
+            inner_failure=None if inner is None or depth >= INNER_LIMIT else cls.from_exception(inner, depth=depth + 1),
             properties=properties,
             is_non_retriable=is_non_retriable(error),
         )

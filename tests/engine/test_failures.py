@@ -402,6 +402,11 @@ def _odd_classes() -> dict[str, type[Exception]]:
     class OddMeta(type):
         """Answers for nothing."""
 
+        def __eq__(cls, other: object) -> bool:
+            raise SystemExit("eq")
+
+        __hash__ = type.__hash__
+
         def __getattribute__(cls, name: str) -> Any:
             raise SystemExit(name)
 
@@ -419,6 +424,9 @@ def _odd_classes() -> dict[str, type[Exception]]:
 
     class OddClass(Exception, metaclass=OddMeta):
         pass
+
+    class OddTruth(Exception):
+        __bool__ = __len__ = __eq__ = __hash__ = _raiser  # type: ignore[assignment]
 
     class OddModule(Exception):
         __module__ = 5  # type: ignore[assignment]
@@ -445,13 +453,14 @@ def _odd_classes() -> dict[str, type[Exception]]:
         "attributes": OddAttributes,
         "cause": OddCause,
         "class": OddClass,
+        "truth": OddTruth,
         "module": OddModule,
         "facts": OddFacts,
         "string": OddString,
     }
 
 
-@pytest.mark.parametrize("odd_one", ["text", "attributes", "cause", "class", "module", "facts", "string"])
+@pytest.mark.parametrize("odd_one", ["text", "attributes", "cause", "class", "truth", "module", "facts", "string"])
 @pytest.mark.parametrize("is_inner", [False, True])
 def test_exception_whose_class_misbehaves_is_recorded_all_the_same(odd_one: str, is_inner: bool) -> None:
     kind = _odd_classes()[odd_one]
