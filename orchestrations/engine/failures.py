@@ -86,7 +86,9 @@ class FailureDetails:
         A group without a cause has its first member as the inner failure. Never raises, whatever the exception does.
         """
         if issubclass(type(error), TaskFailedError):
-            return cls._from_task_failure(cast(TaskFailedError, error))
+            details = facts_of(error).get("details")
+            if isinstance(details, FailureDetails):
+                return cls._from_task_failure(error, details)
         members = exceptions.members_of(error)
         inner = exceptions.cause_of(error)
         if inner is None and members:
@@ -104,9 +106,8 @@ class FailureDetails:
         )
 
     @classmethod
-    def _from_task_failure(cls, error: TaskFailedError) -> FailureDetails:
+    def _from_task_failure(cls, error: BaseException, inner: FailureDetails) -> FailureDetails:
         """An unhandled task failure keeps its type through any number of levels (FAIL-6)."""
-        inner: FailureDetails = facts_of(error).get("details") or FailureDetails("", "")
         text = cut(exceptions.text_of(error), MESSAGE_LIMIT)
         trace = cut(exceptions.trace_of(error), TRACE_LIMIT)
         return cls(inner.error_type, text, trace, inner, inner.properties, is_non_retriable=inner.is_non_retriable)
@@ -198,12 +199,13 @@ def failed_tasks(error: BaseException) -> tuple[int, ...]:
             continue
         seen.add(id(current))
         facts = facts_of(current)
-        if issubclass(type(current), TaskFailedError):
-            found.add(facts.get("sequence", 0))
+        sequence = facts.get("sequence")
+        if issubclass(type(current), TaskFailedError) and type(sequence) is int:
+            found.add(sequence)
         failures = facts.get("failures")
         todo += exceptions.links_of(current)
         todo += [e for e in failures if issubclass(type(e), BaseException)] if type(failures) is tuple else []
-    return tuple(sorted(found - {0}))
+    return tuple(sorted(found))
 
 
 def make_bare(kind: type[E], *args: Any) -> E:

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrations.engine import payloads
 from orchestrations.engine.bodies import Body, Finished
-from orchestrations.engine.exceptions import name_of
+from orchestrations.engine.exceptions import name_of, text_of
 from orchestrations.engine.execution import Execution
 from orchestrations.engine.failures import FailureDetails, failed_tasks
 from orchestrations.engine.results import Completion
@@ -84,7 +84,7 @@ class Stepper:
         if self._execution.continuation is not None:
             return self._end(None)  # an exception after the decision changes nothing (CAN-1)
         tasks = failed_tasks(error) or None
-        if type(error) is RuntimeError and error.args == (NO_LOOP,):
+        if type(error) is RuntimeError and text_of(error) == NO_LOOP:
             advice = "Use context.create_timer to wait, and move other work into an activity."
             text = TASK_REQUIRED.format("what needs an event loop, as all of asyncio does", advice)
             error = TypeError(text).with_traceback(error.__traceback__)

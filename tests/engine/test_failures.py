@@ -426,7 +426,7 @@ def _odd_classes() -> dict[str, type[Exception]]:
         pass
 
     class OddTruth(Exception):
-        __bool__ = __len__ = __eq__ = __hash__ = _raiser  # type: ignore[assignment]
+        __bool__ = __len__ = __eq__ = __hash__ = _raiser
 
     class OddModule(Exception):
         __module__ = 5  # type: ignore[assignment]
@@ -481,6 +481,43 @@ def test_exception_whose_class_misbehaves_is_recorded_all_the_same(odd_one: str,
     assert odd is not None
     assert odd.error_type.rpartition(".")[2].startswith("Odd")
     assert FailureDetails.from_members(json.loads(json.dumps(details.to_members()))) == details
+
+
+def test_task_failure_whose_facts_the_code_has_spoilt_is_recorded_all_the_same() -> None:
+    def f(context: Any) -> Any:
+        try:
+            yield context.call_activity("A")
+        except TaskFailedError as error:
+            spoilt: Any = error
+            spoilt.sequence, spoilt.details, spoilt.message, spoilt.failures = "x", 5, None, (1, "y")
+            raise
+
+    plan = run(f, failed(1)).last
+    assert plan.failure is not None
+    assert plan.failure.error_type.endswith(".ValueError")
+
+
+def test_task_failure_of_the_authors_own_making_is_described_as_itself() -> None:
+    def f(context: Any) -> Any:
+        raise TaskFailedError("my own")
+
+    plan = run(f).last
+    assert plan.failure is not None
+    assert (plan.failure.error_type, plan.failure.message) == (
+        "orchestrations.engine.failures.TaskFailedError",
+        "my own",
+    )
+
+
+def test_error_that_is_compared_with_nothing_is_recorded_all_the_same() -> None:
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise SystemExit("never")
+
+    def f(context: Any) -> Any:
+        raise RuntimeError(Odd())
+
+    assert run(f).last.status is Status.FAILED
 
 
 # --- groups
