@@ -10,7 +10,7 @@ from django.db import connection
 
 from orchestrations.conf import RANGES, channel_backend, conf, given_names, known_names, types
 
-PROJECT_NAMES = {"HOME", "SAMPLES", "QUEUES"}
+PROJECT_NAMES = {"HOME", "SAMPLES", "QUEUES", "APPS"}
 
 
 @register()

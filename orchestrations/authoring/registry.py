@@ -59,6 +59,15 @@ class Registry:
         versions[function.version] = function
         self._fingerprint = None
 
+    def discard(self, is_void: Callable[[Function], bool]) -> None:
+        """Forget the functions for which `is_void` says so: their module could not be imported."""
+        for key, versions in list(self._functions.items()):
+            kept = {version: function for version, function in versions.items() if not is_void(function)}
+            self._functions[key] = kept
+            if not kept:
+                del self._functions[key]
+        self._fingerprint = None
+
     def find(self, kind: str, name: str, version: str | None = None) -> Function | None:
         """Return the function of that version, else the one without a version, else the newest, else None."""
         versions = self._functions.get((kind, name))

@@ -26,15 +26,15 @@ pytestmark = pytest.mark.slow
 class Copy:
     """A running copy."""
 
-    def __init__(self, home: Path, port: int, **values: str) -> None:
+    def __init__(self, home: Path, port: int, *arguments: str, **values: str) -> None:
         self.home, self.port = Home(home), port
         self.log = home.parent / f"{home.name}.log"
         clean = {name: value for name, value in os.environ.items() if name not in servers.environment()}
         clean.pop("DURABLE_TEST_HOME", None)
+        clean.pop("DJANGO_SETTINGS_MODULE", None)
         self.environment = {**clean, "DURABLE_HOME": str(home), "PORT": str(port), **values}
-        self.environment.pop("DJANGO_SETTINGS_MODULE", None)
         with self.log.open("ab") as output:
-            command = [sys.executable, "-m", "durableweb.launcher"]
+            command = [sys.executable, "-m", "durableweb.launcher", *arguments]
             self.process = servers.spawn(
                 command, env=self.environment, cwd=servers.PROJECT, stdout=output, stderr=subprocess.STDOUT
             )
@@ -78,8 +78,8 @@ class Copy:
 
 
 @contextmanager
-def run_copy(home: Path, **values: str) -> Iterator[Copy]:
-    copy = Copy(home, servers.free_port(), **values)
+def run_copy(home: Path, *arguments: str, **values: str) -> Iterator[Copy]:
+    copy = Copy(home, servers.free_port(), *arguments, **values)
     try:
         yield copy
     finally:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from orchestrations import discovery
 from orchestrations.conf import default_queue
 
 
@@ -16,6 +17,7 @@ class Command(BaseCommand):
     """Starts and watches worker processes for one queue, and sweeps, until SIGTERM."""
 
     help = "Start worker processes for a queue and keep them running."
+    requires_system_checks: list[str] = []  # one app's mistake must not stop the work of all others; it is logged
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -36,4 +38,5 @@ class Command(BaseCommand):
         if not 1 <= options["workers"] <= 256:
             self.stderr.write("error: --workers must be from 1 to 256.")
             sys.exit(2)
+        discovery.log_problems()
         sys.exit(Supervisor(queue, options["workers"]).run())
