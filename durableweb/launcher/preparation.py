@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib
 import json
 import os
 import secrets
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -33,16 +35,24 @@ class HomeInUse(Exception):
 def lock(home: Home, address: str) -> IO[str]:
     """Return the open lock file of this home, which says who runs here; raise `HomeInUse` if somebody does."""
     opened = os.fdopen(os.open(home.lock_file, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8")
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if not _take(opened):
         holder = opened.read().strip()
         opened.close()
-        raise HomeInUse(f"{home.path} is in use by {holder or 'another copy'}.") from None
+        raise HomeInUse(f"{home.path} is in use by {holder or 'another copy'}.")
     opened.truncate(0)
     opened.write(f"process {os.getpid()} at {address}\n")
     opened.flush()
     return opened
+
+
+def _take(opened: IO[str]) -> bool:
+    """Lock the file, in a second try after a command that only looks whether it is locked."""
+    for pause in (0.0, 0.05, 0.2):
+        time.sleep(pause)
+        with contextlib.suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
 
 
 def choose_apps(asked: str | None, given: Environment, home: Home) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,16 @@ def test_the_one_running_copy_is_found_as_long_as_it_runs_and_is_the_only_one(ch
             assert set(startup.list_running()) == {one, two}
             assert startup.find_home({}) == Home(checkout / ".durable")
     assert startup.list_running() == []
+
+
+def test_a_command_that_looks_whether_a_copy_runs_does_not_keep_one_from_starting(tmp_path: Path) -> None:
+    home = prepared(tmp_path / "home")
+    home.lock_file.touch(0o600)
+    with home.lock_file.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.02, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
+        with preparation.lock(home, "http://127.0.0.1:1"):
+            assert startup.is_running(home)
 
 
 def manage(*arguments: str, **values: str) -> subprocess.CompletedProcess[str]:
