@@ -71,7 +71,7 @@ def configure(entries: Sequence[str], installed: Sequence[str]) -> tuple[list[Ap
     configs: list[AppConfig] = []
     modules: list[str] = []
     labels = {name.rpartition(".")[2]: name for name in installed}
-    for entry in entries:
+    for entry in dict.fromkeys(entries):
         try:
             app = find(entry)
         except UnusableApp as error:

@@ -203,17 +203,27 @@ def _start_samples(home: Home, environment: Mapping[str, str]) -> None:
 
 
 def _welcome(home: Home, address: str, *, is_ready: bool) -> None:
+    lines = [*_sign_in_lines(), ("all accounts:", str(home.accounts_file)), ("stop:", "Ctrl-C")]
+    text = "".join(f"    {title:<18}  {content}\n" for title, content in lines)
+    print(f"\n  durableweb {'runs' if is_ready else 'starts'} at {address}\n\n{text}", flush=True)
+
+
+def _sign_in_lines() -> list[tuple[str, str]]:
+    """Return a link for the admin, and for how long it is good; an account that was closed stays closed."""
     from django.db import connections
 
+    from orchestrations.conf import conf
     from orchestrations.control import sign_in
+    from orchestrations.errors import InvalidError
 
-    link, minutes = sign_in.make_only_link("admin"), sign_in.LINK_SECONDS // 60
-    connections.close_all()
-    print(f"\n  durableweb {'runs' if is_ready else 'starts'} at {address}\n", flush=True)
-    print(f"    sign in, as admin:  {address}/sign-in/{link}/", flush=True)
-    print(f"                        (good once, for {minutes} minutes; a new one: {NEW_LINK})", flush=True)
-    print(f"    all accounts:       {home.accounts_file}", flush=True)
-    print("    stop:               Ctrl-C\n", flush=True)
+    try:
+        token = sign_in.make_only_link("admin")
+    except InvalidError as error:
+        return [("sign in:", f"{error} For another: {NEW_LINK} --user NAME")]
+    finally:
+        connections.close_all()
+    note = f"(good once, for {sign_in.LINK_SECONDS // 60} minutes; a new one: {NEW_LINK})"
+    return [("sign in, as admin:", f"{conf.ADDRESS}/sign-in/{token}/"), ("", note)]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""What an entry of APPS names, and what is refused with which sentence. Nothing of it is imported to find out."""
+"""What an entry of APPS names, what is refused with which sentence, and what one app's mistake costs the others."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from durableweb import own_apps
 from durableweb.own_apps import OwnApp, UnusableApp, find
+from tests import servers
 
 LOUD = "raise SystemExit('imported')\n"
 
@@ -98,3 +101,68 @@ def test_a_folder_that_has_the_name_of_a_mere_folder_of_ours_is_no_clash(tmp_pat
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "__init__.py").write_text(LOUD)
     assert find(str(tmp_path / "docs")).name == "docs"
+
+
+FUNCTION = "from orchestrations import activity\n@activity\ndef {}(_): ...\n"
+CONFIG = """
+from django.apps import AppConfig
+
+class OddConfig(AppConfig):
+    name = "odd"
+    label = "quite_odd"
+
+    def ready(self):
+        from odd.durable import Odd
+        {}
+"""
+
+
+@pytest.fixture
+def apps(tmp_path: Path) -> Path:
+    """Apps that would each end Django's start, and one that is sound."""
+    files = {
+        "sessions/__init__.py": "",
+        "sessions/durable.py": FUNCTION.format("OfSessions"),
+        "odd/__init__.py": "",
+        "odd/apps.py": CONFIG.format("raise KeyError('ready')"),
+        "odd/durable.py": FUNCTION.format("Odd"),
+        "first/durable.py": FUNCTION.format("First") + "import neighbour\n",
+        "first/neighbour.py": FUNCTION.format("Neighbour"),
+        "second/durable.py": FUNCTION.format("Second"),
+        "table.py": "from django.db import models\nclass Table(models.Model): ...\n",
+        "sound/__init__.py": "",
+        "sound/durable.py": FUNCTION.format("Sound"),
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def functions(apps: Path, *names: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "DURABLE_HOME": str(apps / "home"), "SECRET_KEY": servers.SECRET_KEY}
+    environment["DURABLE_APPS"] = ",".join(str(apps / name) for name in names)
+    command = [sys.executable, str(servers.PROJECT / "manage.py"), "durable", "functions"]
+    return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_each_apps_mistake_is_one_line_and_the_sound_one_works(apps: Path) -> None:
+    done = functions(apps, "sessions", "odd", "first", "second", "table.py", "nothing.py", "sound", "sound")
+    assert [line.split()[1] for line in done.stdout.splitlines()[1:]] == ["First", "Neighbour", "Sound"]
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert [line.partition(" cannot be used: ")[0] for line in lines] == [
+        f"warning: {name}" for name in ("sessions", f"{apps}/second", f"{apps}/nothing.py", "table", "odd")
+    ]
+    assert "its label 'sessions' is that of 'django.contrib.sessions'" in lines[0]
+    assert f"the name 'durable' is taken by {apps}/first/durable.py; rename {apps}/second/durable." in lines[1]
+    assert f"there is no {apps}/nothing.py." in lines[2]
+    assert f"{apps}/table.py, line 2: RuntimeError: Model class table.Table doesn't declare" in lines[3]
+    assert f"{apps}/odd/apps.py, line 10: KeyError: 'ready'" in lines[4]
+
+
+def test_an_apps_own_configuration_is_used(apps: Path) -> None:
+    (apps / "odd" / "apps.py").write_text(CONFIG.format("assert Odd.__module__ == f'{self.name}.durable'"))
+    done = functions(apps, "odd")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Odd" in done.stdout

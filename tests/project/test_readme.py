@@ -23,7 +23,10 @@ FILE = re.compile(r"`(~/\w+\.py)`")
 
 WORKERS = 4
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not servers.is_first_variant(), reason="a copy has a home and a database of its own"),
+]
 
 
 @dataclass(frozen=True)

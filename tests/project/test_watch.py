@@ -84,7 +84,7 @@ def test_what_runs_functions_is_renewed_at_once_and_the_rest_stays(watch: Watch,
 
     polite, stubborn, other = child(SLEEPER), child(STUBBORN, stop_seconds=0.3), child(SLEEPER)
     polite.runs_functions = stubborn.runs_functions = True
-    first = [watch.add(one) and pid_of(one) for one in (polite, stubborn, other)]
+    first = [pid_of(watch.add(one)) for one in (polite, stubborn, other)]
     wait_for(lambda: ignores_requests_to_stop(first[1]))
     watch.renewal_asked = True
     wait_for(lambda: pid_of(polite) != first[0])
