@@ -10,7 +10,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 
-from orchestrations.client import decoding
+from orchestrations.client import decoding, queries
 from orchestrations.client.status import InstanceSummary
 from orchestrations.errors import InvalidError
 from orchestrations.store.models import Instance
@@ -28,15 +28,15 @@ def pin_rows(hub: str, instance_ids: Sequence[str]) -> str:
 
 def list_pinned(hub: str, pin: str) -> tuple[InstanceSummary, ...]:
     """Return the pinned instances that still exist, newest first. `InvalidError` for a damaged pin."""
-    rows = Instance.objects.filter(hub__name=hub, pk__in=_unpack(pin)).select_related("parent")
-    rows = rows.defer("input", "output", "failure").order_by("-created_at", "-id")
+    rows = queries.with_rows(Instance.objects.filter(hub__name=hub, pk__in=_unpack(pin)))
+    rows = rows.order_by("-created_at", "-id")
     return tuple(decoding.summary(row) for row in rows)
 
 
 def list_pinned_revisions(hub: str, pin: str) -> dict[str, int]:
     """Return instance id → revision of the pinned instances that still exist, for tags."""
     rows = Instance.objects.filter(hub__name=hub, pk__in=_unpack(pin)).order_by("-id")
-    return dict(rows.values_list("instance_id", "revision"))
+    return dict(rows.values_list("instance_id", "schedule__revision"))
 
 
 def _pack(keys: Iterable[int]) -> str:

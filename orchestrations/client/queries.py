@@ -27,7 +27,7 @@ from orchestrations.client.status import (
 from orchestrations.engine.state import Status
 from orchestrations.errors import InstanceNotFoundError, InvalidError
 from orchestrations.store import clock, codec
-from orchestrations.store.models import AuditEntry, HistoryEvent, Instance, Supervisor, TaskHub, Worker
+from orchestrations.store.models import AuditEntry, HistoryEvent, InboxMessage, Instance, Supervisor, TaskHub, Worker
 
 PAGE_SIZE = 100
 PAGE_LIMIT = 1000
@@ -116,8 +116,8 @@ def count_instances(hub: str, where: InstanceFilter, *, limit: int = COUNT_LIMIT
 
 def find_instance(hub: str, instance_id: str) -> InstanceDetail | None:
     """Return the instance with its payloads, or None."""
-    row = _named(hub, instance_id).select_related("parent").first()
-    return decoding.detail(row) if row else None
+    row = _named(hub, instance_id).select_related("schedule", "payload", "parent").first()
+    return decoding.detail(row, _input_of(row)) if row else None
 
 
 def read_status(hub: str, instance_id: str) -> Status | None:
@@ -137,7 +137,7 @@ def get_instance(hub: str, instance_id: str) -> InstanceDetail:
 def find_marks(hub: str, instance_id: str) -> Marks | None:
     """Return what tells whether anything of an instance has changed, or None if there is none. One small read."""
     rows = _named(hub, instance_id)
-    found = rows.values_list("execution", "next_sequence", "revision", "status").first()
+    found = rows.values_list("schedule__execution", "schedule__position", "schedule__revision", "status").first()
     return Marks(found[0], found[1], found[2], Status(found[3])) if found else None
 
 
@@ -146,14 +146,15 @@ def list_history(hub: str, instance_id: str, *, start: int = 0, size: int | None
 
     Raises `InstanceNotFoundError`.
     """
-    row = _named(hub, instance_id).only("execution", "next_sequence").first()
-    if row is None:
+    instance = _named(hub, instance_id).select_related("schedule").only("pk", "schedule").first()
+    if instance is None:
         raise InstanceNotFoundError(instance_id)
+    row = instance.schedule
     events = HistoryEvent.objects.filter(instance_id=row.pk, execution=row.execution, sequence__gte=start)
     values = events.order_by("sequence").values_list("sequence", "kind", "body")
     page = values[:size] if size is not None else values
     rows = tuple(HistoryRow(sequence=s, kind=k, members=json.loads(b)) for s, k, b in page)
-    return HistoryPage(execution_id=row.execution, rows=rows, total=row.next_sequence)
+    return HistoryPage(execution_id=row.execution, rows=rows, total=row.position)
 
 
 def list_children(hub: str, instance_id: str, *, size: int = PAGE_SIZE) -> tuple[ChildSummary, ...]:
@@ -181,6 +182,25 @@ def read_health(*, worker_timeout_seconds: float = 30.0) -> Health:
     return Health(workers=workers, sweep_age_seconds=age)
 
 
+def with_rows(rows: QuerySet[Instance]) -> QuerySet[Instance]:
+    """Join what a summary is made of: no payload but the custom status, and of the parent the id."""
+    wanted = ("schedule", "payload__custom_status", "parent__instance_id")
+    facts = [f.attname for f in Instance._meta.concrete_fields]
+    return rows.select_related("schedule", "payload", "parent").only(*facts, *wanted)
+
+
+def _input_of(row: Instance) -> str | None:
+    """Return the present execution's input: it is in the event that began it, or in the message that will."""
+    events = HistoryEvent.objects.filter(instance_id=row.pk, execution=row.schedule.execution)
+    texts = events.filter(kind="ExecutionStarted").order_by("sequence").values_list("body", flat=True)
+    found = texts.first()
+    if found is None:
+        messages = InboxMessage.objects.filter(instance_id=row.pk, kind="ExecutionStarted", not_before__isnull=False)
+        found = messages.values_list("body", flat=True).first()
+    text: str | None = json.loads(found).get("Input") if found else None
+    return text
+
+
 def _named(hub: str, instance_id: str) -> QuerySet[Instance]:
     """Return the rows with that id: one or none. PostgreSQL refuses to be asked for what it cannot hold."""
     if not codec.is_storable(hub + instance_id):
@@ -189,14 +209,15 @@ def _named(hub: str, instance_id: str) -> QuerySet[Instance]:
 
 
 def _filtered(hub: str, where: InstanceFilter) -> QuerySet[Instance]:
-    rows = Instance.objects.filter(hub__name=hub).select_related("parent").defer("input", "output", "failure")
+    rows = with_rows(Instance.objects.filter(hub__name=hub))
     if where.statuses:
         rows = rows.filter(status__in=where.statuses)
-    for name in ("created", "updated", "completed"):
+    columns = {"created": "created_at", "updated": "schedule__updated_at", "completed": "completed_at"}
+    for name, column in columns.items():
         for bound, operator in (("from", "gte"), ("to", "lte")):
             value = getattr(where, f"{name}_{bound}")
             if value is not None:
-                rows = rows.filter(**{f"{name}_at__{operator}": value})
+                rows = rows.filter(**{f"{column}__{operator}": value})
     return _filtered_by_text(rows, where)
 
 
@@ -213,9 +234,9 @@ def _filtered_by_text(rows: QuerySet[Instance], where: InstanceFilter) -> QueryS
         found = [GreaterThan(StrIndex("tags", Value(before + member)), 0) for before in "{,"]
         rows = rows.filter(Q(found[0]) | Q(found[1]))
     if where.custom_status:
-        rows = rows.filter(custom_status__icontains=where.custom_status)
+        rows = rows.filter(payload__custom_status__icontains=where.custom_status)
     if where.blocked is not None:
-        rows = rows.exclude(blocked="") if where.blocked else rows.filter(blocked="")
+        rows = rows.filter(**{"schedule__blocked__gt": ""} if where.blocked else {"schedule__blocked": ""})
     if where.parent:
         rows = rows.filter(parent__instance_id=where.parent)
     return rows

@@ -132,16 +132,17 @@ def test_every_legal_id_has_a_page(signed_in: SignedIn, instance_id: str) -> Non
 
 
 def test_one_event_and_payloads(signed_in: SignedIn) -> None:
-    row = make_row(input=json.dumps({"text": "x" * 40_000}), output="not json", status=Status.COMPLETED)
+    text = json.dumps({"text": "x" * 40_000})
+    row = make_row(input=text, output="not json", status=Status.COMPLETED)
     make_history(row, 3, Input='{"n":1}')
     client, base = signed_in("viewer"), f"{LIST}{row.instance_id}/"
     assert "Show all" in _text(client, base)
     assert "x" * 40_000 in _text(client, f"{base}payloads/input/")
     response = client.get(f"{base}payloads/input/?download")
     assert response["Content-Disposition"] == 'attachment; filename="input.json"'
-    assert response.content.decode() == row.input
+    assert response.content.decode() == text
     assert "Charge" in _text(client, f"{base}history/1/")
-    for path in ("history/3/", "history/99999999999/", "payloads/nonsense/", "payloads/custom-status/"):
+    for path in ("history/4/", "history/99999999999/", "payloads/nonsense/", "payloads/custom-status/"):
         _text(client, base + path, 404)
     _text(client, f"{LIST}nothing/", 404)
     assert "not JSON" in _text(client, base)
