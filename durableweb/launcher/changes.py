@@ -6,13 +6,14 @@ A folder that goes away and comes back, as it does when a branch is checked out,
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import watchfiles
@@ -30,14 +31,11 @@ MIGRATE_SECONDS = 120
 def main(entries: Sequence[str]) -> None:
     """Watch until the launcher ends: a folder as a whole, and of a file its folder, since editors replace files."""
     parent = os.getppid()
-    places = [place for entry in entries if (place := _place(entry)) is not None]
+    places = {place for entry in entries if (place := _place(entry)) is not None}
     files = {place for place in places if place.suffix == ".py"}
-    folders = set(places) - files
-    if folders:
-        threading.Thread(target=_watch, args=(folders, parent), kwargs={"recursive": True}, daemon=True).start()
-    if files:
-        beside = {place.parent for place in files}
-        threading.Thread(target=_watch, args=(beside, parent), kwargs={"recursive": False}, daemon=True).start()
+    for group, chosen in ((places - files, None), ({place.parent for place in files}, files)):
+        if group:
+            threading.Thread(target=_watch, args=(group, chosen, parent), daemon=True).start()
     while os.getppid() == parent:
         time.sleep(PAUSE_SECONDS)
 
@@ -50,23 +48,49 @@ def _place(entry: str) -> Path | None:
         return path if path.is_absolute() else None  # it may come back
 
 
-def _watch(places: set[Path], parent: int, *, recursive: bool) -> None:
-    known = _identities(places)
+def _watch(folders: set[Path], files: set[Path] | None, parent: int) -> None:
+    """Tell of every change in the folders, or, given files, of theirs and of neighbours that they import."""
+    known = _identities(folders)
     while True:
-        there = [place for place, identity in known.items() if identity]
         for changes in watchfiles.watch(
-            *there,
+            *[folder for folder, identity in known.items() if identity],
             watch_filter=watchfiles.PythonFilter(),
-            recursive=recursive,
+            recursive=files is None,
             yield_on_timeout=True,
             rust_timeout=LOOK_MILLISECONDS,
         ):
-            found = _identities(places)
-            if changes or found != known:
-                _tell({Path(path) for _, path in changes}, parent)
+            found = _identities(folders)
+            changed = {Path(path) for _, path in changes}
+            if files is not None:
+                changed &= with_neighbours(files)
+            if changed or found != known:
+                _tell(changed, parent)
             if found != known:
                 break
-        known = _identities(places)
+        known = _identities(folders)
+
+
+def with_neighbours(files: Iterable[Path]) -> set[Path]:
+    """Return the files, and those beside them that they import, directly or not."""
+    found, waiting = set(files), list(files)
+    while waiting:
+        file = waiting.pop()
+        near = {file.with_name(f"{name}.py") for name in _imported(file)} - found
+        waiting += (beside := [path for path in near if path.exists()])
+        found.update(beside)
+    return found
+
+
+def _imported(file: Path) -> set[str]:
+    """Return the top-level names that a file imports; none while it cannot be read."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return set()
+    nodes = list(ast.walk(tree))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names}
 
 
 def _identities(places: set[Path]) -> dict[Path, int]:

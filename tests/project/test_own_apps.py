@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from durableweb import own_apps
+from durableweb.launcher import changes
 from durableweb.own_apps import OwnApp, UnusableApp, find
 from tests import servers
 
@@ -166,3 +167,16 @@ def test_an_apps_own_configuration_is_used(apps: Path) -> None:
     done = functions(apps, "odd")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Odd" in done.stdout
+
+
+def test_a_files_neighbours_count_as_far_as_they_are_imported(tmp_path: Path) -> None:
+    texts = {
+        "shop": "import prices.net\nimport os",
+        "prices": "from taxes import rate",
+        "taxes": "(",
+        "buy": "import shop",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    found = changes.with_neighbours({tmp_path / "shop.py"})
+    assert sorted(path.name for path in found) == ["prices.py", "shop.py", "taxes.py"]

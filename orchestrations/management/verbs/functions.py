@@ -7,7 +7,6 @@ import inspect
 
 from orchestrations import discovery
 from orchestrations.authoring.registry import Function, registry
-from orchestrations.conf import activity_queue
 from orchestrations.management import output
 
 
@@ -21,19 +20,14 @@ def run(options: argparse.Namespace) -> int:
     code = output.OTHER if discovery.list_problems() else 0
     if options.as_json:
         members = [
-            {"kind": f.kind, "name": f.name, "version": f.version, "queue": _queue(f), "place": _place(f)}
-            for f in found
+            {"kind": f.kind, "name": f.name, "version": f.version, "queue": f.queue, "place": _place(f)} for f in found
         ]
         problems = [{"name": problem.name, "reason": problem.reason} for problem in discovery.list_problems()]
         output.print_json(options.out, {"functions": members, "problems": problems})
         return code
-    rows = [(function.kind, function.name, function.version, _queue(function), _place(function)) for function in found]
+    rows = [(function.kind, function.name, function.version, function.queue, _place(function)) for function in found]
     output.print_table(options.out, ("KIND", "NAME", "VERSION", "QUEUE", "DEFINED IN"), rows)
     return code
-
-
-def _queue(function: Function) -> str | None:
-    return activity_queue(function.queue) if function.queue else None
 
 
 def _place(function: Function) -> str:
