@@ -71,6 +71,15 @@ class Registry:
         self._functions.setdefault((function.kind, function.name), {})[function.version] = function
         self._fingerprint = None
 
+    def discard(self, is_void: Callable[[Function], bool]) -> None:
+        """Forget the functions for which `is_void` says so: their module could not be imported."""
+        for key, functions in list(self._functions.items()):
+            kept = {version: function for version, function in functions.items() if not is_void(function)}
+            self._functions[key] = kept
+            if not kept:
+                del self._functions[key]
+        self._fingerprint = None
+
     def find(self, kind: str, name: str, version: str | None = None) -> Function | None:
         """Return the function of that very version, else the newest (VER-5), else None."""
         held = self._functions.get((kind, name))

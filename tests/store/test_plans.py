@@ -37,7 +37,8 @@ def fill_with_instances(status: str, gate: Gate, due_at: str, first: int) -> Non
         )
         cursor.execute(
             "INSERT INTO orchestrations_schedule (instance_id, queue, capability, due_at, gate, lease_owner,"
-            " lease_epoch, losses, execution, position, history_bytes, revision, updated_at, waiting, blocked, blocked_detail)"
+            " lease_epoch, losses, execution, position, history_bytes, revision, updated_at, waiting, blocked,"
+            " blocked_detail)"
             f" SELECT {first} + n, 'main.default', 'bulk', {due_at}, %s, '', 1, 0, 'e', 4, 100, 2, %s, '[]', '', ''"
             f" FROM ({_numbers()}) numbers",
             [int(gate), now],
