@@ -45,6 +45,11 @@ class Hints:
         with self._lock:
             self._hints.clear()
 
+    def is_empty(self) -> bool:
+        with self._lock:
+            now = clock.now()
+            return not any(at < now + FAR for at, _ in self._hints)
+
     def take(self) -> tuple[datetime, str] | None:
         """Return instant and queue of the earliest hint, coalescing those of a queue that are due already."""
         with self._lock:
@@ -89,7 +94,7 @@ def _drain(worker: WorkerState, seconds: float, until: Callable[[], bool] | None
             at, queue = hint
             time.sleep(max(0.0, (at - clock.now()).total_seconds()))
             Burst(worker, queue).run()
-        elif until is None:
+        elif until is None and not worker.lanes.is_busy() and HINTS.is_empty():
             return
         else:
             time.sleep(0.01)

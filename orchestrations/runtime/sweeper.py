@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from orchestrations import telemetry
 from orchestrations.conf import conf
 from orchestrations.runtime import queues
-from orchestrations.runtime.wake import CHANNEL, wake
+from orchestrations.runtime.wake import CHANNEL, token_key, wake
 from orchestrations.store import clock, due
 
 PLANNED_LIMIT = 10_000
@@ -53,7 +53,7 @@ class Sweeper:
         now, queues_due = clock.now(), set()
         while self._planned and self._planned[0][0] <= now:
             queues_due.add(heapq.heappop(self._planned)[1])
-        for queue in queues_due:
+        for queue in sorted(queues_due):
             wake(queue)
 
     def seconds_to_next(self) -> float | None:
@@ -92,8 +92,10 @@ class Sweeper:
             self.plan(queue, at)  # what lies further ahead a sweep will find
 
     def _is_full(self, queue: str) -> bool:
-        """Tell whether as many hints wait in the queue as it has workers."""
+        """Tell whether as many hints wait in the queue as it has workers; what somebody has damaged there is mended."""
         try:
+            if damaged := queues.heal(queue, token_key(queue, 0)):
+                telemetry.report(telemetry.QUEUE_HEALED, level=logging.WARNING, queue=queue, keys=damaged)
             return queues.count_hints(queue) >= max(1, queues.count_listeners(queue))
         except (RedisError, OSError):
             return True

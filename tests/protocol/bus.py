@@ -60,6 +60,7 @@ class Bus:
             subscription=lambda: Subscription(self),
             enqueue=self.enqueue,
             count_hints=self._count_hints,
+            heal=self._heal,
             count_listeners=lambda queue: self._listeners,
         ):
             yield
@@ -103,6 +104,10 @@ class Bus:
     def _count_hints(self, queue: str) -> int:
         self.check()
         return len(self.hints.get(queue, ()))
+
+    def _heal(self, queue: str, wake_key: str) -> list[str]:
+        self.check()
+        return []  # nobody has damaged anything here
 
     # --- what can go wrong
 

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from orchestrations import ActivityContext, OrchestrationContext, RetryOptions, Task, activity, orchestrator
-from orchestrations.engine.turn import Turn
+from orchestrations.engine.execution import Execution
 from orchestrations.faults import crashpoint
 from orchestrations.store import clock
 
@@ -107,9 +107,9 @@ def walk(context: OrchestrationContext) -> Generator[Task, Any, list[Any] | None
     return out
 
 
-def start(turn: Turn) -> Generator[Task, Any, list[Any] | None]:
+def start(execution: Execution) -> Generator[Task, Any, list[Any] | None]:
     """Start the body that walks its input, for tests of the engine alone."""
-    return walk(OrchestrationContext(turn))
+    return walk(OrchestrationContext(execution))
 
 
 def make_program(random: Random, kinds: tuple[str, ...], place: int) -> dict[str, Any]:

@@ -1,7 +1,6 @@
-"""A shift: one worker after the other, a sweeper and simulated time, in the test's own thread and on either database.
+"""A shift: a worker, a sweeper and simulated time, in the test's own thread and on either database.
 
-Bursts, wakes, tokens and sweeps are the real ones; Redis is the one in memory. A worker whose burst ends with an error
-of the database is replaced, as its supervisor would do, and what it held counts as lost.
+Bursts, wakes, tokens and sweeps are the real ones; Redis is the one in memory.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from orchestrations.errors import DurableError
 from orchestrations.runtime.bursts import Burst, WorkerState
 from orchestrations.runtime.jobs import KIND, take_hint
 from orchestrations.runtime.sweeper import Sweeper
-from orchestrations.store import clock, hubs, leases
+from orchestrations.store import clock, hubs
 from tests.protocol import records
 from tests.protocol.bus import Bus, nobody_watching
 from tests.protocol.world import SimulatedClock
@@ -36,7 +35,6 @@ class Shift:
     def __init__(self) -> None:
         self._clock = SimulatedClock()
         self._bus = Bus(self._clock.now, listeners=1)
-        self._count = 0
         self.is_acting = False
         """True while the code under test has the word, and not the test."""
 
@@ -51,7 +49,7 @@ class Shift:
             stack.enter_context(nobody_watching())
             stack.enter_context(override_settings(DURABLE_BURST_SECONDS=60.0))
             self._sweeper = Sweeper()
-            self._hire()
+            self._worker = WorkerState("worker", "code")
             yield
             self._worker.close()
 
@@ -83,23 +81,18 @@ class Shift:
                 self._supervise(self._sweeper.sweep)
         raise AssertionError(f"There is still work after {ROUNDS} rounds: {records.statuses()}")
 
-    def _hire(self) -> None:
-        self._count += 1
-        self._worker = WorkerState(f"worker-{self._count}", "code")
-
     def _burst(self, queue: str, token: int) -> None:
+        """Run a burst; after an error of the database let go of what it held, as a worker does."""
+        burst = Burst(self._worker, queue)
         try:
-            burst = Burst(self._worker, queue)
             self._act(lambda: take_hint(self._worker, queue, KIND, f"{queue}/{token}", burst))
         except DatabaseError:
+            self._worker.bodies.clear()
             connection.close()
-            owner = self._worker.owner
-            self._worker.close()
-            self._hire()
-            self._supervise(lambda: leases.expire(owner, clock.now()))
+            self._supervise(burst.give_up)
 
     def _supervise(self, act: Callable[[], object]) -> None:
-        """A supervisor's round: after an error it logs, and tries again in the next one."""
+        """Do what goes on after an outage: after an error it is tried again."""
         try:
             self._act(act)
         except DatabaseError:

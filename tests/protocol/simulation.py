@@ -173,17 +173,17 @@ class Simulation:
         place = self.random.choice([p for p in self.places if p.lost] or self.places)
         dice = self.random.random()
         if place.lost:
-            owner = place.lost.pop()
-            self._act("supervisor", lambda: leases.expire(owner, clock.now()))
+            loss = place.lost.pop()
+            self._act("supervisor", lambda: leases.lose(loss.owner, *loss.blamed, clock.now()))
         elif dice < 0.5:
             owners = [p.owner for p in self.places]
-            self._act("supervisor", lambda: leases.renew(owners, clock.now(), 10.0))
+            self._act("supervisor", lambda: leases.renew(owners, [], clock.now(), 10.0))
         elif dice < 0.75 and place.activity:
             self.world.tell(f"all that {place.owner} holds is handed back, but its activity")
-            self._act("supervisor", lambda: leases.hand_back(place.owner, keep_activity=place.activity))
+            self._act("supervisor", lambda: leases.hand_back(place.owner, lambda: {place.activity}))
         elif place.actor.is_busy:
             self.world.tell(f"{place.owner} is taken for dead")
-            self._act("supervisor", lambda: leases.expire(place.owner, clock.now()))
+            self._act("supervisor", lambda: leases.lose(place.owner, None, None, clock.now()))
 
     def _break_something(self) -> None:
         bus, dice = self.world.bus, self.random.random()
