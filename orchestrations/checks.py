@@ -12,7 +12,7 @@ from orchestrations.authoring.lint import ADVICE, Finding, check_function
 from orchestrations.authoring.registry import ORCHESTRATOR, Function, place_of, registry
 from orchestrations.conf import RANGES, channel_backend, conf, given_names, known_names, types
 
-PROJECT_NAMES = {"HOME", "SAMPLES", "QUEUES"}
+PROJECT_NAMES = {"HOME", "SAMPLES", "QUEUES", "APPS"}
 
 
 @register()

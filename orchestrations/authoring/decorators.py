@@ -49,6 +49,7 @@ def activity(
     timeout: Duration | None = None,
     raises: Iterable[type[Exception]] = (),
     at_most_once: bool = False,
+    thread: bool = False,
 ) -> Callable[[F], F]: ...
 def activity(
     function: F | None = None,
@@ -58,19 +59,23 @@ def activity(
     timeout: Duration | None = None,
     raises: Iterable[type[Exception]] = (),
     at_most_once: bool = False,
+    thread: bool = False,
 ) -> F | Callable[[F], F]:
     """Register a function, plain or `async def`, that takes `()`, `(input)` or `(context, input)` (ACT-1).
 
     It runs at least once for each attempt, in no transaction; its first committed outcome counts. `queue` names the
-    queue whose workers run it; after `timeout` (seconds or timedelta) its worker is ended and the attempt is lost.
+    queue whose workers run it; an attempt that lasts longer than `timeout` (seconds or timedelta) fails (ACT-3).
     `raises` declares exceptions that orchestrators may catch by class. With `at_most_once` a lost attempt fails.
+    An `async def`, and with `thread` a plain function that waits more than it computes, runs beside the worker's other
+    work (`durable_worker --threads`); a plain function has the worker to itself.
     Raises, at decoration, `TypeError` for a function that cannot be called so or for what is no exception class,
     `InvalidError` for a name, queue or timeout that breaks a rule, `DuplicateFunctionError` for a name that is taken.
     """
     seconds = _check_timeout(timeout)
     _check_queue(queue)
-    if not isinstance(at_most_once, bool):
-        raise TypeError(f"at_most_once must be True or False, not {at_most_once!r}.")
+    for option, value in (("at_most_once", at_most_once), ("thread", thread)):
+        if not isinstance(value, bool):
+            raise TypeError(f"{option} must be True or False, not {value!r}.")
     declared = _classes(raises)
 
     def register(target: F) -> F:
@@ -83,6 +88,7 @@ def activity(
             queue=queue,
             timeout=seconds,
             at_most_once=at_most_once,
+            thread=thread,
         )
         registered = _register(target, spec)
         for kind in declared:

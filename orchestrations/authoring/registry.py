@@ -27,7 +27,8 @@ class DuplicateFunctionError(DurableError):
 class Function:
     """A registered function. `parameters` is the number of its positional parameters.
 
-    `queue`: where its activities run, None for the hub's default. `timeout`: after it the worker is ended (REL-12).
+    `queue`: where its activities run, None for the hub's default. `timeout`: a longer attempt fails (ACT-3).
+    `thread`: it may run in a thread beside others, for it waits more than it computes.
     """
 
     kind: str
@@ -38,6 +39,12 @@ class Function:
     queue: str | None = None
     timeout: timedelta | None = None
     at_most_once: bool = False
+    thread: bool = False
+
+    @property
+    def is_async(self) -> bool:
+        """True for an `async def`."""
+        return inspect.iscoroutinefunction(self.call)
 
 
 class Registry:
@@ -62,6 +69,15 @@ class Registry:
                 "Give one of them another name or version."
             )
         self._functions.setdefault((function.kind, function.name), {})[function.version] = function
+        self._fingerprint = None
+
+    def discard(self, is_void: Callable[[Function], bool]) -> None:
+        """Forget the functions for which `is_void` says so: their module could not be imported."""
+        for key, functions in list(self._functions.items()):
+            kept = {version: function for version, function in functions.items() if not is_void(function)}
+            self._functions[key] = kept
+            if not kept:
+                del self._functions[key]
         self._fingerprint = None
 
     def find(self, kind: str, name: str, version: str | None = None) -> Function | None:

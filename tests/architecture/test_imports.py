@@ -1,4 +1,4 @@
-"""Imports point inward, and the pure rings live without any framework (architecture §4.4)."""
+"""Imports point inward, and the pure rings live without any framework (docs/architecture.md, import rules)."""
 
 from __future__ import annotations
 
