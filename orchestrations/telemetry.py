@@ -24,6 +24,13 @@ WORKER_ENDED = "worker.ended"
 WORKER_KILLED = "worker.killed"
 HANDED_BACK = "lease.handed_back"
 SWEEP_FAILED = "sweep.failed"
+DATABASE_FAILED = "database.failed"
+LOCK_WAITED = "database.lock_waited"
+BURST_FAILED = "burst.failed"
+LEFT_BEHIND = "code.leftovers"
+ACTIVITY_TIMED_OUT = "activity.timed_out"
+QUEUE_FAILED = "queue.failed"
+QUEUE_HEALED = "queue.healed"
 
 
 def report(event: str, *, level: int = logging.INFO, error: BaseException | None = None, **facts: Any) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import time
 from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orchestrations import OrchestrationContext, RetryOptions, activity, orchestrator
+from orchestrations import OrchestrationContext, RetryOptions, TaskFailedError, activity, orchestrator
 
 Body = Generator[Any, Any, Any]
 
@@ -206,6 +208,90 @@ def start_as(context: OrchestrationContext, child_id: str) -> Body:
 @orchestrator
 def slow(context: OrchestrationContext, seconds: float) -> Body:
     return (yield context.call_activity("outlast_the_deadline", seconds))
+
+
+@orchestrator
+def trace_call(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
+    return (yield context.call_activity("leave_a_trace", spec))
+
+
+@orchestrator
+def busy_turn(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
+    """Leave a trace in the middle of a turn, and compute for so long: what no orchestrator should do, and some do."""
+    yield context.call_activity("echo", 1)
+    with open(spec["path"], "a") as file:
+        file.write("turn\n")
+    end = time.monotonic() + spec["seconds"]
+    while time.monotonic() < end:
+        pass
+    return (yield context.call_activity("echo", 2))
+
+
+@orchestrator
+def endless_turn(context: OrchestrationContext) -> Body:
+    yield context.call_activity("echo", 1)
+    while True:
+        pass
+
+
+@orchestrator
+def catch_the_timeout(context: OrchestrationContext, seconds: float) -> Body:
+    try:
+        yield context.call_activity("outlast_the_deadline", seconds)
+    except TaskFailedError as error:
+        return [error.details.error_type, error.details.message, error.details.is_non_retriable]
+    return "it ended"
+
+
+@activity(timeout=0.6)
+def late_the_first_time(spec: dict[str, Any]) -> str:
+    if leave_a_trace(spec) and len(Path(spec["path"]).read_text().splitlines()) == 1:
+        time.sleep(30)
+    return "second time"
+
+
+@orchestrator
+def retry_after_timeout(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
+    return (yield context.call_activity("late_the_first_time", spec, retry=RetryOptions(0.01, 2)))
+
+
+@activity
+def crash(_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class HardStop(BaseException):
+    """No exception that anybody expects."""
+
+
+@activity
+def stop_hard(spec: dict[str, Any]) -> None:
+    leave_a_trace(spec)
+    raise HardStop("limit reached")
+
+
+@orchestrator
+def trace_and_stop(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
+    return (yield context.call_activity("stop_hard", spec))
+
+
+@activity(timeout=0.5)
+async def block_the_loop(spec: dict[str, Any]) -> int:
+    leave_a_trace(spec)
+    time.sleep(60)
+    return 1
+
+
+@activity
+async def trace_and_nap(spec: dict[str, Any]) -> int:
+    leave_a_trace(spec)
+    await asyncio.sleep(spec["pause"])
+    return os.getpid()
+
+
+@orchestrator
+def call_with(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
+    return (yield context.call_activity(spec["name"], spec))
 
 
 @orchestrator

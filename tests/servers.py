@@ -25,8 +25,8 @@ from urllib.parse import quote
 
 from durableweb import valkey
 from durableweb.home import Home
-from durableweb.launcher.children import dying_with
-from durableweb.launcher.children import kill_session as kill_session
+from orchestrations.runtime.processes import dying_with
+from orchestrations.runtime.processes import kill_session as kill_session
 
 SECRET_KEY = "only-for-tests-" + "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEF"
 DATABASE_KINDS = ("sqlite", "postgres")

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -22,12 +21,14 @@ from durableweb import valkey
 from durableweb.environment import Environment, refuse
 from durableweb.home import Home, home_of, write_private
 from durableweb.launcher import parts, preparation
-from durableweb.launcher.children import dying_with
 from durableweb.launcher.watch import StopAsked, Watch
 from durableweb.startup import DEFAULT_HOME, SETTINGS, note_running
+from orchestrations.runtime.processes import dying_with
 
 USAGE, UNAVAILABLE = 2, 6
 READY_SECONDS = 60.0
+SAMPLE_SECONDS = 60.0
+MIGRATE_SECONDS = 120.0
 NEW_LINK = ".venv/bin/python manage.py durable sign-in-link"
 
 
@@ -109,26 +110,29 @@ def _start(watch: Watch, home: Home, port: int, address: str, apps: Sequence[str
     preparation.record(home, parts.recorded_part(environment))
     django.setup()
     _prepare_database(home)
-    _prepare_apps(apps, environment)
+    _prepare_apps(watch, apps, environment)
     watch.add(parts.web(home, environment))
     for supervisor in parts.workers(environment, Environment(environment).items("DURABLE_QUEUES")):
         watch.add(supervisor)
     if apps:
         watch.add(parts.changes(environment, apps))
     is_ready = _wait_until_ready(watch, address)
-    _start_samples(home, environment)
+    _start_samples(watch, home, environment)
     _welcome(home, address, is_ready=is_ready)
 
 
-def _prepare_apps(apps: Sequence[str], environment: Mapping[str, str]) -> None:
+def _prepare_apps(watch: Watch, apps: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Bring the tables of one's own apps to their present schema, in a process of its own: foreign code runs there."""
     if environment["DJANGO_SETTINGS_MODULE"] != SETTINGS:
         say(f"the settings are {environment['DJANGO_SETTINGS_MODULE']}, as DJANGO_SETTINGS_MODULE says")
     if not apps:
         return
     say(f"your functions are in {', '.join(apps)}; what changes there is started again")
-    problem = preparation.migrate_apps(environment)
-    if problem:
-        say(f"the tables of your apps were not brought to their present schema: {problem}")
+    command = parts.manage("migrate", "--no-input", "--verbosity", "0")
+    code, errors = watch.run_command(command, environment, seconds=MIGRATE_SECONDS)
+    if code:
+        last = (errors.strip().splitlines() or [f"it took more than {MIGRATE_SECONDS:g} s"])[-1]
+        say(f"the tables of your apps were not brought to their present schema: {last}")
 
 
 def _start_queue(watch: Watch, home: Home, environment: Mapping[str, str]) -> None:
@@ -191,14 +195,14 @@ def _ask(address: str) -> dict[str, bool]:
         return {}
 
 
-def _start_samples(home: Home, environment: Mapping[str, str]) -> None:
+def _start_samples(watch: Watch, home: Home, environment: Mapping[str, str]) -> None:
     if home.samples_file.exists() or environment.get("DURABLE_SAMPLES") != "1":
         return
     for name, content in parts.samples(home):
         command = parts.manage("durable", "start", name, "--input", content)
-        done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=60, check=False)
-        if done.returncode:
-            say(f"the sample {name} did not start: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+        code, errors = watch.run_command(command, environment, seconds=SAMPLE_SECONDS)
+        if code:
+            say(f"the sample {name} did not start: {(errors.strip().splitlines() or ['?'])[-1]}")
     write_private(home.samples_file, "")
 
 

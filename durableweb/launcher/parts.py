@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 
 from durableweb import valkey
 from durableweb.home import Home
-from durableweb.launcher.children import Child
 from durableweb.startup import PROJECT, SETTINGS
-from orchestrations.conf import PREFIX
+from orchestrations.conf import PREFIX, Defaults
+from orchestrations.runtime.processes import Child
 
 WORKERS = 2
+STOP_MARGIN_SECONDS = 8.0
 
 RECORDED_NAMES = frozenset(
     {
@@ -71,13 +72,16 @@ def web(home: Home, environment: Mapping[str, str]) -> Child:
 
 
 def workers(environment: Mapping[str, str], queues: Sequence[str]) -> list[Child]:
-    """A worker supervisor for each queue that is named, or one for the default queue."""
+    """A worker supervisor for each queue that is named, or one for the default queue.
+
+    It has its grace for what runs, and then some seconds to give back the rest.
+    """
+    grace = float(environment.get(f"{PREFIX}STOP_SECONDS") or Defaults.STOP_SECONDS)
     command = manage("durable_worker", "--workers", str(WORKERS))
-    if not queues:
-        return [Child("the worker supervisor", command, environment, runs_functions=True)]
+    named = [(f"the worker supervisor of {queue}", [*command, "--queue", queue]) for queue in queues]
     return [
-        Child(f"the worker supervisor of {queue}", [*command, "--queue", queue], environment, runs_functions=True)
-        for queue in queues
+        Child(name, line, environment, stop_seconds=grace + STOP_MARGIN_SECONDS, runs_functions=True)
+        for name, line in named or [("the worker supervisor", command)]
     ]
 
 

@@ -42,6 +42,7 @@ def activity(
     timeout: timedelta | float | None = None,
     raises: Iterable[type[Exception]] = (),
     at_most_once: bool = False,
+    thread: bool = False,
 ) -> Callable[[F], F]: ...
 def activity(
     function: F | None = None,
@@ -51,12 +52,15 @@ def activity(
     timeout: timedelta | float | None = None,
     raises: Iterable[type[Exception]] = (),
     at_most_once: bool = False,
+    thread: bool = False,
 ) -> F | Callable[[F], F]:
     """Register a function, plain or `async def`, that takes `()`, `(input)` or `(context, input)` (ACT-1).
 
     It runs at least once for each attempt, in no transaction; its first committed outcome counts. `queue` names the
-    queue whose workers run it; after `timeout` (seconds or timedelta) its worker is ended and the attempt is lost.
+    queue whose workers run it; an attempt that lasts longer than `timeout` (seconds or timedelta) fails (ACT-3).
     `raises` declares exceptions that orchestrators may catch by class. With `at_most_once` a lost attempt fails.
+    An `async def`, and with `thread` a plain function that waits more than it computes, runs beside the worker's other
+    work (`durable_worker --threads`); a plain function has the worker to itself.
     """
     seconds = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
     for kind in raises:
@@ -71,6 +75,7 @@ def activity(
             queue=queue,
             timeout=seconds,
             at_most_once=at_most_once,
+            thread=thread,
         )
         return _register(target, spec)
 

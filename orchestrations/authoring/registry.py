@@ -26,7 +26,8 @@ class DuplicateFunctionError(DurableError):
 class Function:
     """A registered function. `parameters` is the number of its positional parameters.
 
-    `queue`: where its activities run, None for the hub's default. `timeout`: after it the worker is ended (REL-12).
+    `queue`: where its activities run, None for the hub's default. `timeout`: a longer attempt fails (ACT-3).
+    `thread`: it may run in a thread beside others, for it waits more than it computes.
     """
 
     kind: str
@@ -37,6 +38,12 @@ class Function:
     queue: str | None = None
     timeout: timedelta | None = None
     at_most_once: bool = False
+    thread: bool = False
+
+    @property
+    def is_async(self) -> bool:
+        """True for an `async def`."""
+        return inspect.iscoroutinefunction(self.call)
 
 
 class Registry:

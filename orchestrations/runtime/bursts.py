@@ -9,24 +9,32 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from orchestrations import telemetry
+from orchestrations.authoring.registry import Function
 from orchestrations.conf import conf
 from orchestrations.faults import crashpoint
 from orchestrations.runtime.activities import ActivityRunner
 from orchestrations.runtime.commits import commit_safely
+from orchestrations.runtime.lanes import Lanes
 from orchestrations.runtime.live_bodies import LiveBodies
 from orchestrations.runtime.pace import Pace
+from orchestrations.runtime.retries import through_locks
+from orchestrations.runtime.surroundings import Surroundings
 from orchestrations.runtime.turns import Held, Parked, run_turn
-from orchestrations.runtime.watch import TURN, Watch
-from orchestrations.store import activities, claims, clock, histories, leases, looks
+from orchestrations.runtime.watch import Watch
+from orchestrations.store import activities, claims, clock, histories, leases, looks, losses
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
 from orchestrations.store.claims import ClaimedActivity, ClaimLimits
 from orchestrations.store.looks import Question
 
 DEFER_SECONDS = 10.0
+FULL_LANE_SECONDS = 0.5
+LANE_START_SECONDS = 0.0005
+"""What starting an activity in a lane takes of the burst's time, whatever it takes itself."""
+
 HISTORY_BYTES = 32 * 1024 * 1024
 """How much history a round loads at most; what is above it waits in our hands for the next round."""
 
@@ -34,16 +42,30 @@ HISTORY_BYTES = 32 * 1024 * 1024
 class WorkerState:
     """What a worker process keeps between bursts: id, cache, pace. Nothing of it is needed for correctness."""
 
-    def __init__(self, owner: str, fingerprint: str = "", watch: Watch | None = None) -> None:
+    def __init__(
+        self, owner: str, fingerprint: str = "", watch: Watch | None = None, threads: int | None = None
+    ) -> None:
         self.owner, self.fingerprint, self.watch = owner, fingerprint, watch
-        self.bodies = LiveBodies(0 if conf.ALWAYS_REPLAY else conf.LIVE_BODIES)
         self.pace = Pace(conf.CLAIM_SECONDS, conf.RESULT_GROUP_SIZE * 2)
-        self.runner = ActivityRunner(self.pace, watch)
+        self.surroundings = Surroundings()
+        self.bodies = LiveBodies(0 if conf.ALWAYS_REPLAY else conf.LIVE_BODIES, self.surroundings.close_body)
+        self.runner = ActivityRunner(owner, self.pace, watch, self.surroundings)
+        self.lanes = Lanes(owner, self.surroundings, watch, threads)
+
+    @property
+    def is_spoilt(self) -> bool:
+        """True once the process is to be replaced."""
+        return self.runner.is_spoilt or self.lanes.is_spoilt
+
+    def move(self) -> None:
+        """Tell the supervisor that the worker makes progress, or it will not renew its leases."""
+        if self.watch is not None:
+            self.watch.move()
 
     def close(self) -> None:
-        """Close the bodies and the event loop of `async def` activities."""
+        """Close the bodies and end the lanes."""
         self.bodies.clear()
-        self.runner.close()
+        self.lanes.close()
 
 
 class Burst:
@@ -54,14 +76,15 @@ class Burst:
         self._held: dict[int, Held] = {}
         self._todo: deque[ClaimedActivity] = deque()
         self._elsewhere: list[Result] = []
+        self._crowded: list[ClaimedActivity] = []
         self._ends_at = time.monotonic() + conf.BURST_SECONDS
         self._claimed_at = 0.0
 
     def run(self) -> None:
         """Work until nothing is due or the slice is over; then give back what is left. Nothing stays in our hands.
 
-        After an error that nobody foresaw it gives nothing back: the leases run out, each of these turns counts as
-        lost, and they are claimed row by row until the one to blame is parked.
+        After an error of the database, which is raised, call `give_up`. After another error that nobody foresaw the
+        process has to end: what it ran counts as lost, and is claimed row by row until the one to blame is parked.
         """
         while not self._is_over():
             if self._may_claim() and not self._claim() and not self._has_work():
@@ -72,7 +95,7 @@ class Burst:
     # --- claiming
 
     def _is_over(self) -> bool:
-        return time.monotonic() >= self._ends_at or self._should_stop() or self._worker.runner.is_spoilt
+        return time.monotonic() >= self._ends_at or self._should_stop() or self._worker.is_spoilt
 
     def _has_work(self) -> bool:
         return bool(self._held or self._todo)
@@ -88,11 +111,12 @@ class Burst:
         limits = ClaimLimits(
             max(1, size - len(self._held)), min(most, size * 10), conf.LEASE_SECONDS, may_take_lost=not self._has_work()
         )
+        self._worker.move()
         crashpoint("before-claim")
-        found = claims.claim(self._queue, self._worker.owner, limits, clock.now())
+        found = through_locks(lambda: claims.claim(self._queue, self._worker.owner, limits, clock.now()))
         crashpoint("after-claim")
         self._todo.extend(found.activities)
-        fresh = [Held(instance) for instance in found.instances]
+        fresh = [Held(instance, surroundings=self._worker.surroundings) for instance in found.instances]
         if fresh:
             self._load(fresh)
         return bool(fresh or found.activities)
@@ -130,6 +154,7 @@ class Burst:
     # --- a round
 
     def _round(self) -> None:
+        self._worker.move()
         ready = [held for held in self._held.values() if held.has_news]
         awaited = {activity.instance for activity in self._todo}
         idle = [held for key, held in self._held.items() if not held.has_news and key not in awaited]
@@ -165,19 +190,22 @@ class Burst:
     def _run_turn(self, held: Held, now: datetime) -> TurnCommit | None:
         watch = self._worker.watch
         if watch is not None:
-            watch.begin(TURN, conf.TURN_SECONDS)
+            watch.begin(-held.key, conf.TURN_SECONDS)
         try:
             if held.claimed.row.losses >= conf.LOST_TURNS:
-                raise Parked("lost-turns", f"A worker was lost in each of the last {held.claimed.row.losses} turns.")
+                raise Parked("lost-turns", _describe_losses(held))
             commit, left = run_turn(held, now)
         except Parked as parked:
+            self._end_turn()
             self._park(held, parked)
             return None
-        finally:
-            if watch is not None:
-                watch.end()
+        self._end_turn()  # but not after any other error: the supervisor is to know what ran
         self._elsewhere += left
         return commit
+
+    def _end_turn(self) -> None:
+        if self._worker.watch is not None:
+            self._worker.watch.end()
 
     def _share(self, commits: list[TurnCommit], *, is_last: bool) -> None:
         """Say which of the new activities the burst keeps."""
@@ -219,7 +247,7 @@ class Burst:
         if held.turn is None:
             return
         if held.claimed.facts.status.is_terminal:
-            held.turn.close()
+            held.drop_body()
         else:
             self._worker.bodies.put(held.claimed, held.turn)
 
@@ -238,29 +266,54 @@ class Burst:
         began, count = time.monotonic(), 0
         most, seconds = conf.RESULT_GROUP_SIZE, conf.RESULT_GROUP_SECONDS
         while self._todo and not self._is_over():
-            activity = self._todo.popleft()
-            result = self._worker.runner.run(activity)
-            if result is None:
-                self._defer(activity)
-            elif (held := self._held.get(activity.instance)) is not None and held.awaits(activity.execution):
-                held.results.append(result)
-            else:
-                self._elsewhere.append(result)
+            self._run_activity(self._todo.popleft())
             count += 1
             if count >= most or time.monotonic() - began >= seconds:
                 break
 
+    def _run_activity(self, activity: ClaimedActivity) -> None:
+        function = self._worker.runner.find(activity.name)
+        if function is None:
+            self._defer(activity)
+        elif self._worker.lanes.serves(function):
+            self._start_in_lane(activity, function)
+        elif (result := self._worker.runner.run(activity, function)) is not None:
+            self._keep_result(result)
+
+    def _start_in_lane(self, activity: ClaimedActivity, function: Function) -> None:
+        """Let it run beside the burst, which has no more to do with it: its outcome comes through the inbox."""
+        runner, lanes = self._worker.runner, self._worker.lanes
+        if not lanes.has_room(function):
+            self._crowded.append(activity)
+            return
+        ready = runner.prepare(activity, function)
+        if isinstance(ready, Result):
+            self._keep_result(ready)
+        elif ready:
+            self._worker.pace.note(activity.name, LANE_START_SECONDS)
+            lanes.start(activity, function, runner.seconds_of(function))
+
+    def _keep_result(self, result: Result) -> None:
+        held = self._held.get(result.activity.instance)
+        if held is not None and held.awaits(result.activity.execution):
+            held.results.append(result)
+        else:
+            self._elsewhere.append(result)
+
     def _defer(self, activity: ClaimedActivity) -> None:
         telemetry.report(telemetry.ACTIVITY_DEFERRED, level=logging.WARNING, activity=activity.name)
-        activities.defer(activity, self._worker.owner, "missing-function", clock.now(), DEFER_SECONDS)
+        now, owner = clock.now(), self._worker.owner
+        through_locks(lambda: activities.defer(activity, owner, "missing-function", now, DEFER_SECONDS))
 
     def _settle_elsewhere(self) -> None:
-        if self._elsewhere:
-            results, self._elsewhere = self._elsewhere, []
-            counted = activities.settle(results, self._worker.owner)
-            if counted < len(results):
-                refused = len(results) - counted
-                telemetry.report(telemetry.RESULT_REFUSED, level=logging.WARNING, results=refused)
+        if not self._elsewhere:
+            return
+        results = self._elsewhere
+        counted = through_locks(lambda: activities.settle(results, self._worker.owner))
+        self._elsewhere = []  # not before: after an error they are in hand still
+        if counted < len(results):
+            refused = len(results) - counted
+            telemetry.report(telemetry.RESULT_REFUSED, level=logging.WARNING, results=refused)
 
     # --- giving back
 
@@ -272,13 +325,30 @@ class Burst:
 
     def _give_back(self) -> None:
         """Settle the results in hand, give back leases and activities not begun; what is left due is woken for."""
+        self._worker.move()
         for held in self._held.values():
             self._elsewhere += held.results
+            held.results = []
         self._settle_elsewhere()
         if self._held:
             self._release(list(self._held.values()))
-        activities.put_back(list(self._todo), self._worker.owner)
+        owner, later = self._worker.owner, clock.now() + timedelta(seconds=FULL_LANE_SECONDS)
+        through_locks(lambda: activities.put_back(list(self._todo), owner))
+        through_locks(lambda: activities.put_back(self._crowded, owner, later))
         self._todo.clear()
+        self._crowded.clear()
+
+    def give_up(self) -> None:
+        """After an error of the database: settle the results in hand, and let go of everything else.
+
+        Nothing counts as lost. Raises what the database raises; it may be called again.
+        """
+        for held in self._held.values():
+            self._elsewhere += held.results
+            held.results = []
+            held.drop_body()
+        self._settle_elsewhere()
+        self._drop_all()
 
     def _drop_all(self) -> None:
         """The answer to COMMIT was lost, but it was stored: let go of everything, to begin from the database."""
@@ -286,4 +356,11 @@ class Burst:
             held.drop_body()
         self._held.clear()
         self._todo.clear()
-        leases.hand_back(self._worker.owner)
+        self._crowded.clear()
+        leases.hand_back(self._worker.owner, self._worker.lanes.keys)
+
+
+def _describe_losses(held: Held) -> str:
+    known = losses.find(losses.key_of_turn(held.key))
+    last = f" The last one: {known}" if known else ""
+    return f"A worker was lost in each of the last {held.claimed.row.losses} turns.{last}"

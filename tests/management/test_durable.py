@@ -94,8 +94,8 @@ def live() -> str:
 @pytest.fixture
 def living() -> None:
     """A worker that is alive, as far as the database knows."""
-    processes.register_supervisor("s", "here", 1, clock.now())
-    processes.register_worker("w", "s", "main.default", 2, "", clock.now())
+    home = processes.Home("s", "main.default", "")
+    processes.register_worker(processes.Process("w", 2, clock.now()), home)
 
 
 def test_start_prints_the_id(living: None) -> None:

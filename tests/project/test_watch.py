@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from durableweb.launcher.children import FIRST_PAUSE, LONGEST_PAUSE, STEADY_SECONDS, Child
 from durableweb.launcher.watch import Watch
+from orchestrations.runtime.processes import FIRST_PAUSE, LONGEST_PAUSE, STEADY_SECONDS, Child
 from tests import servers
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -137,7 +137,7 @@ def test_foundations_stop_after_what_builds_on_them(watch: Watch) -> None:
 def test_children_die_with_a_parent_that_is_killed() -> None:
     script = (
         "import os, sys, time\n"
-        "from durableweb.launcher.children import Child\n"
+        "from orchestrations.runtime.processes import Child\n"
         f"one = Child('one', {SLEEPER!r}, dict(os.environ)); one.start()\n"
         "print(one.process.pid, flush=True); time.sleep(60)"
     )
@@ -149,3 +149,48 @@ def test_children_die_with_a_parent_that_is_killed() -> None:
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     wait_for(lambda: not is_alive(pid))
+
+
+def test_children_are_tended_while_a_command_runs(watch: Watch, said: list[str]) -> None:
+    one = watch.add(child(SLEEPER))
+    assert one.process is not None
+    first = one.process.pid
+    one.process.kill()
+    script = "import sys, time; time.sleep(1.5); print('no', file=sys.stderr); sys.exit(3)"
+    assert watch.run_command([sys.executable, "-c", script], os.environ, seconds=20) == (3, "no\n")
+    assert said[0].startswith("the child ended (killed by SIGKILL)")
+    assert one.is_running()
+    assert one.process.pid != first
+
+
+def test_a_command_that_takes_too_long_is_ended(watch: Watch) -> None:
+    code, _ = watch.run_command(SLEEPER, os.environ, seconds=0.3)
+    assert code == -signal.SIGKILL
+
+
+def test_a_child_that_was_ready_starts_over_with_the_shortest_pause_and_one_that_was_not_waits_longer() -> None:
+    one = child(SLEEPER)
+    one.started_at = time.monotonic()
+    assert [one.plan_restart() for _ in range(3)] == [0.1, 0.2, 0.4]
+    assert one.plan_restart(was_ready=True) == FIRST_PAUSE
+    assert one.plan_restart() == 2 * FIRST_PAUSE
+
+
+def test_who_is_asked_twice_is_not_waited_for(watch: Watch, said: list[str]) -> None:
+    """The second request is passed on: a supervisor then gives back what its workers hold, at once."""
+    script = "import signal, sys, time\nn = []\ndef note(*a):\n    n.append(1)\n    if len(n) > 1: sys.exit(0)\n"
+    script += "signal.signal(signal.SIGTERM, note)\nprint('ready', flush=True)\nwhile True: time.sleep(0.05)\n"
+    reader, writer = os.pipe()
+    one = watch.add(child([sys.executable, "-c", f"import os; os.dup2({writer}, 1)\n{script}"], stop_seconds=30.0))
+    assert one.process is not None
+    one.process.kill()
+    one.process.wait()
+    one.process = subprocess.Popen(one.command, pass_fds=[writer], start_new_session=True)
+    assert os.read(reader, 10).startswith(b"ready")
+    watch.impatient = True
+    began = time.monotonic()
+    watch.stop()
+    assert time.monotonic() - began < 5.0
+    assert said == []
+    os.close(reader)
+    os.close(writer)

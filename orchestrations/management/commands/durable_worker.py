@@ -23,20 +23,31 @@ class Command(BaseCommand):
         """Declare the options."""
         parser.add_argument("--workers", type=int, default=2, help="number of worker processes (2)")
         parser.add_argument("--queue", default=None, help="the one queue that they listen to (the hub's default)")
+        parser.add_argument("--threads", type=int, default=None, help="threads of each for activities that wait (8)")
         parser.add_argument("--as-worker", default=None, help="for the supervisor's own use")
         parser.add_argument("--supervisor", default="", help="for the supervisor's own use")
+        parser.add_argument("--parent", type=int, default=0, help="for the supervisor's own use")
         parser.add_argument("--watch", type=Path, default=None, help="for the supervisor's own use")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the supervisor, or one of its workers."""
+        from orchestrations.conf import RANGES
         from orchestrations.runtime.supervisor import Supervisor
-        from orchestrations.runtime.worker import run_worker
+        from orchestrations.runtime.worker import Place, run_worker
 
-        queue = options["queue"] or default_queue()
+        queue, threads = options["queue"] or default_queue(), options["threads"]
         if options["as_worker"]:
-            sys.exit(run_worker(options["as_worker"], options["supervisor"], queue, options["watch"]))
-        if not 1 <= options["workers"] <= 256:
-            self.stderr.write("error: --workers must be from 1 to 256.")
-            sys.exit(2)
+            place = Place(
+                options["as_worker"], options["supervisor"], options["parent"], queue, options["watch"], threads
+            )
+            sys.exit(run_worker(place))
+        low, high = (int(bound) for bound in RANGES["THREADS"])
+        self._check("--workers", options["workers"], 1, 256)
+        self._check("--threads", low if threads is None else threads, low, high)
         discovery.log_problems()
-        sys.exit(Supervisor(queue, options["workers"]).run())
+        sys.exit(Supervisor(queue, options["workers"], threads).run())
+
+    def _check(self, option: str, value: int, low: int, high: int) -> None:
+        if not low <= value <= high:
+            self.stderr.write(f"error: {option} must be from {low} to {high}.")
+            sys.exit(2)
