@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from orchestrations.authoring.activity_context import ActivityContext
 from orchestrations.authoring.context import OrchestrationContext
 from orchestrations.authoring.decorators import activity, orchestrator
+from orchestrations.engine.failure_types import failure_type, register_error
 from orchestrations.engine.failures import (
     EventTimeoutError,
     FailureDetails,
     NonRetriableError,
     TaskCancelledError,
     TaskFailedError,
-    failure_type,
-    register_error,
 )
 from orchestrations.engine.retries import RetryOptions
 from orchestrations.engine.tasks import Task

@@ -77,12 +77,14 @@ def workers(environment: Mapping[str, str], queues: Sequence[str]) -> list[Child
     It has its grace for what runs, and then some seconds to give back the rest.
     """
     grace = float(environment.get(f"{PREFIX}STOP_SECONDS") or Defaults.STOP_SECONDS)
-    command = manage("durable_worker", "--workers", str(WORKERS))
-    named = [(f"the worker supervisor of {queue}", [*command, "--queue", queue]) for queue in queues]
-    return [
-        Child(name, line, environment, stop_seconds=grace + STOP_MARGIN_SECONDS, runs_functions=True)
-        for name, line in named or [("the worker supervisor", command)]
-    ]
+
+    def supervisor(name: str, *arguments: str) -> Child:
+        command = manage("durable_worker", "--workers", str(WORKERS), *arguments)
+        return Child(name, command, environment, stop_seconds=grace + STOP_MARGIN_SECONDS, runs_functions=True)
+
+    if not queues:
+        return [supervisor("the worker supervisor")]
+    return [supervisor(f"the worker supervisor of {queue}", "--queue", queue) for queue in queues]
 
 
 def changes(environment: Mapping[str, str], apps: Sequence[str]) -> Child:

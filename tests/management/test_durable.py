@@ -22,6 +22,7 @@ from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.management import output
 from orchestrations.store import clock, processes
+from orchestrations.store.processes import Home, Process
 from tests import servers
 from tests.bursts import drain, kinds_of, new_worker, status_of
 from tests.client.dumps import dump_tables
@@ -94,8 +95,7 @@ def live() -> str:
 @pytest.fixture
 def living() -> None:
     """A worker that is alive, as far as the database knows."""
-    home = processes.Home("s", "main.default", "")
-    processes.register_worker(processes.Process("w", 2, clock.now()), home)
+    processes.register_worker(Process("w", 2, clock.now()), Home("s", "main.default", ""))
 
 
 def test_start_prints_the_id(living: None) -> None:

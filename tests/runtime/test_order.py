@@ -81,7 +81,8 @@ def tell_progress(context: OrchestrationContext) -> str:
 
 @orchestrator
 def hear_progress(context: OrchestrationContext) -> Body:
-    child, seen = context.call_sub_orchestrator("tell_progress"), []
+    child = context.call_sub_orchestrator("tell_progress")
+    seen: list[int] = []
     while True:
         progress = context.wait_for_external_event("progress")
         if (yield context.task_any([progress, child])) is child:

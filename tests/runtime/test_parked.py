@@ -12,6 +12,7 @@ from orchestrations.client.client import DurableClient
 from orchestrations.client.status import Blocked
 from orchestrations.engine.state import Status
 from orchestrations.store import clock, leases
+from orchestrations.store.claims import ClaimedInstance
 from orchestrations.store.models import HistoryEvent, InboxMessage, Supervisor, Worker
 from tests.bursts import burst_once, drain, kinds_of, status_of
 from tests.store.holding import claim, schedule_of
@@ -121,7 +122,7 @@ def test_while_workers_run_other_code_the_pause_does_not_grow(parked: str) -> No
     assert due_at <= clock.now() + timedelta(seconds=leases.FIRST_TRY_SECONDS)
 
 
-def _claim_now(instance_id: str) -> list[leases.ClaimedInstance]:
+def _claim_now(instance_id: str) -> list[ClaimedInstance]:
     row = schedule_of(instance_id)
     row.due_at = clock.now()
     row.save()

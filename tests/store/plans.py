@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 from django.db import connection
@@ -84,5 +85,4 @@ def _is_table(text: str, sql: str) -> bool:
     if name.startswith(TABLES):
         return True
     words = sql.replace(",", " ").replace("(", " ").replace(")", " ").split()
-    pairs = zip(words, words[1:], strict=False)
-    return any(first.startswith(TABLES) and second == name for first, second in pairs)
+    return any(first.startswith(TABLES) and second == name for first, second in pairwise(words))

@@ -36,8 +36,9 @@ def fill_with_instances(status: str, gate: Gate, due_at: str, first: int) -> Non
             [hub, status, now],
         )
         cursor.execute(
-            "INSERT INTO orchestrations_schedule (instance_id, queue, capability, due_at, gate, lease_owner, lease_epoch,"
-            " losses, execution, position, history_bytes, revision, updated_at, waiting, blocked, blocked_detail)"
+            "INSERT INTO orchestrations_schedule (instance_id, queue, capability, due_at, gate, lease_owner,"
+            " lease_epoch, losses, execution, position, history_bytes, revision, updated_at, waiting, blocked,"
+            " blocked_detail)"
             f" SELECT {first} + n, 'main.default', 'bulk', {due_at}, %s, '', 1, 0, 'e', 4, 100, 2, %s, '[]', '', ''"
             f" FROM ({_numbers()}) numbers",
             [int(gate), now],
@@ -49,7 +50,8 @@ def fill_with_timers(first: int, far: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO orchestrations_inboxmessage (instance_id, execution, not_before, kind, is_control, sender,"
-            f" sender_sequence, body, size) SELECT {first} + n, 'e', {far}, 'TimerFired', FALSE, 'timer/e/1', 1, '{{}}', 2"
+            " sender_sequence, body, size)"
+            f" SELECT {first} + n, 'e', {far}, 'TimerFired', FALSE, 'timer/e/1', 1, '{{}}', 2"
             f" FROM ({_numbers()}) numbers"
         )
         cursor.execute(
