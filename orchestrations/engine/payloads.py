@@ -31,7 +31,7 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 UNLIMITED = Limits(bytes=sys.maxsize, depth=sys.maxsize)
-"""For what a history holds already: limits count only for what is new (§17)."""
+"""For what a history holds already: limits count only for what is new (LIM-1)."""
 LEVELS_LOOKED_AT = 200
 """How deep an error's path is looked for: far below what the stack can hold, wherever the call comes from."""
 

@@ -1,4 +1,4 @@
-"""Values ↔ canonical JSON text, and every shape that must be refused (§17, BAD-60)."""
+"""Values ↔ canonical JSON text, and every shape that must be refused (LIM-1, BAD-60)."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_what_is_no_json_is_refused_with_its_path(value: Any, words: str) -> Non
 
 
 def test_too_large_a_value_says_size_and_limit_in_bytes() -> None:
-    """§17, §18."""
+    """LIM-1; docs/errors.md."""
     with pytest.raises(PayloadError) as caught:
         dump("ü" * 100, "The input", Limits(bytes=100))
     expected = "The input has 202 bytes, the limit is 100. Store it elsewhere and pass a reference."
