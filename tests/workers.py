@@ -30,6 +30,10 @@ class Workers:
         """Return the worker processes' ids, oldest first, as they have registered themselves."""
         return list(Worker.objects.order_by("started_at").values_list("pid", flat=True))
 
+    def said(self) -> str:
+        """Return what the supervisor and its workers have written."""
+        return self.log.read_text(errors="replace")
+
     def kill_one(self) -> bool:
         """SIGKILL the oldest worker process that lives; False if there is none at this moment."""
         for pid in self.pids():

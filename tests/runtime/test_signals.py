@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.runtime.watch import State, Watch
 from orchestrations.store.models import ActivityTask, HistoryEvent, Instance, Schedule, Supervisor, Worker
 from tests.project.test_watch import is_alive
+from tests.runtime.test_recovery import is_over
 from tests.workers import Workers, run_workers, wait_until
 
 pytestmark = pytest.mark.slow
@@ -28,11 +28,6 @@ FAST = {"DURABLE_BEAT_SECONDS": "0.5"}
 
 def start(name: str, client_input: Any = None) -> str:
     return DurableClient().start_new(name, client_input=client_input)
-
-
-def is_over(instance_id: str) -> bool:
-    found = queries.read_status(DurableClient().hub, instance_id)
-    return found is not None and found.is_terminal
 
 
 def wait_for_end(instance_id: str, workers: Workers, seconds: float = 20.0) -> Any:
