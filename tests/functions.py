@@ -282,6 +282,12 @@ async def block_the_loop(spec: dict[str, Any]) -> int:
     return 1
 
 
+@activity(timeout=3.0)
+def outlast_three_seconds(spec: dict[str, Any]) -> None:
+    leave_a_trace(spec)
+    time.sleep(60)
+
+
 @activity
 async def trace_and_nap(spec: dict[str, Any]) -> int:
     leave_a_trace(spec)

@@ -9,6 +9,7 @@ import django_rq
 from django.conf import settings
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError
 from redis.retry import Retry
 from rq import Queue, worker_registration
 from rq.exceptions import DequeueTimeout, NoSuchJobError
@@ -57,7 +58,8 @@ def connection() -> Redis:
     found: Redis = django_rq.get_connection(_configured_name())
     options = found.connection_pool.connection_kwargs
     options.update(socket_timeout=COMMAND_SECONDS, socket_connect_timeout=CONNECT_SECONDS)
-    found.set_retry(Retry(NoBackoff(), 1))  # once, for a pooled connection may be that of a server that was restarted
+    # once, for a pooled connection may be that of a server that was restarted; never one that does not answer
+    found.set_retry(Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)))
     return found
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.runtime.watch import State, Watch
 from orchestrations.store.models import ActivityTask, HistoryEvent, Instance, Schedule, Supervisor, Worker
+from tests import servers
 from tests.project.test_watch import is_alive
 from tests.runtime.test_recovery import is_over
 from tests.workers import Workers, run_workers, wait_until
@@ -128,6 +130,32 @@ def test_an_activity_past_its_deadline_is_recorded_as_timed_out_once(tmp_path: P
         "Activity 'outlast_the_deadline' did not end within 0.6 s.",
         False,
     ]
+    assert HistoryEvent.objects.filter(kind="TaskFailed").count() == 1
+
+
+def test_a_deadline_is_enforced_while_neither_database_nor_queue_answers(
+    redis_server: servers.RedisServer, tmp_path: Path
+) -> None:
+    spec = {"name": "outlast_three_seconds", "path": str(tmp_path / "traces"), "line": "a"}
+    with run_workers(1, **FAST) as workers:
+        instance_id = start("call_with", spec)
+        wait_for_lines(tmp_path / "traces", 1)
+        pid = workers.pids()[0]
+        began = time.monotonic()
+        assert redis_server.process is not None
+        redis_server.process.send_signal(signal.SIGSTOP)
+        try:
+            with transaction.atomic():
+                # whoever writes about leases or workers waits for this
+                Schedule.objects.select_for_update().get()
+                list(Worker.objects.select_for_update())
+                ActivityTask.objects.select_for_update().get()
+                wait_until(lambda: not is_alive(pid), 4.5)
+                assert time.monotonic() - began < 4.5
+        finally:
+            redis_server.process.send_signal(signal.SIGCONT)
+        status = wait_for_end(instance_id, workers)
+    assert "did not end within 3 s" in status.failure.message
     assert HistoryEvent.objects.filter(kind="TaskFailed").count() == 1
 
 
