@@ -78,3 +78,11 @@ def wait_until(condition: Callable[[], bool], seconds: float, explain: Callable[
         if time.monotonic() > deadline:
             raise AssertionError(f"It did not come to that within {seconds:g} s. {explain()[-4000:]}")
         time.sleep(0.05)
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether SIGSTOP holds the process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except FileNotFoundError:
+        return False

@@ -21,7 +21,7 @@ from orchestrations.store.models import ActivityTask, HistoryEvent, Instance, Sc
 from tests import servers
 from tests.project.test_watch import is_alive
 from tests.runtime.test_recovery import is_over
-from tests.workers import Workers, run_workers, wait_until
+from tests.workers import Workers, is_stopped, run_workers, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -106,19 +106,12 @@ def test_a_stop_between_load_and_commit_loses_nothing(tmp_path: Path) -> None:
     with run_workers(1, **FAST, DURABLE_FAULTS="before-commit:2:stop=1.5") as workers:
         instance_id = start("trace_all", {"path": str(path), "count": 3})
         wait_for_lines(path, 1)
-        wait_until(lambda: _is_stopped(workers.pids()[0]), 10.0)
+        wait_until(lambda: is_stopped(workers.pids()[0]), 10.0)
         os.kill(workers.pids()[0], signal.SIGTERM)
         status = wait_for_end(instance_id, workers)
     assert status.output == 6
     assert len(path.read_text().splitlines()) == 6
     assert losses() == [0]
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except FileNotFoundError:
-        return False
 
 
 def test_an_activity_past_its_deadline_is_recorded_as_timed_out_once(tmp_path: Path) -> None:
@@ -264,7 +257,7 @@ def test_a_worker_that_hangs_in_our_own_code_loses_its_leases() -> None:
     with run_workers(1, **lease, DURABLE_FAULTS="before-commit:1:stop=60") as hung:
         pid = hung.pids()[0]
         instance_id = start("sequence", 3)
-        wait_until(lambda: _is_stopped(pid), 10.0)
+        wait_until(lambda: is_stopped(pid), 10.0)
         with run_workers(1, **lease) as workers:
             assert wait_for_end(instance_id, workers, 6.0).output == 3
         os.kill(pid, signal.SIGCONT)
