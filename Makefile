@@ -15,10 +15,10 @@ export PORT DURABLE_HOME DATABASE_URL REDIS_URL
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  e.g. make run PORT=8137 DURABLE_HOME=/tmp/other    make test ARGS='tests/project -x'"
+	@echo "  e.g. make run APPS=~/shop PORT=8137 DURABLE_HOME=/tmp/other    make test ARGS='tests/project -x'"
 
 run: setup ## set up what is missing, then run everything; Ctrl-C stops it
-	@exec $(BIN)/python -m durableweb.launcher --bound
+	@exec $(BIN)/python -m durableweb.launcher --bound $(if $(filter command,$(origin APPS)),--apps "$$APPS")
 
 test: check ## check, then the whole suite on SQLite and on PostgreSQL
 	@$(BIN)/python -m tests.run $(ARGS)

@@ -21,6 +21,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis import RedisError
 
+from orchestrations import discovery
 from orchestrations.client import queries
 from orchestrations.client.status import Health
 from orchestrations.conf import default_queue
@@ -61,6 +62,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     body: dict[str, Any] = {"ready": all(parts.values()), **parts}
     if found and request.user.is_authenticated:
         body |= {"worker_count": found.workers, "sweep_age_seconds": found.sweep_age_seconds}
+        body |= {"problems": [str(problem) for problem in discovery.list_problems()]}
     return JsonResponse(body, status=200 if body["ready"] else 503)
 
 

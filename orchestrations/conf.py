@@ -20,6 +20,8 @@ class Defaults:
     DEFAULT_VERSION: str = ""
     ALLOW_UNREGISTERED_START: bool = False
     APPROVAL_PATTERN: str = "*approv*"
+    MODULES: list[str] = []  # modules with functions besides each app's `durable`; in Django's settings only
+    ADDRESS: str = ""  # under which people reach the pages, as in https://durable.example.org; for links
 
     PAYLOAD_BYTES: int = 1024 * 1024
     PAYLOAD_DEPTH: int = 64

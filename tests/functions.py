@@ -123,6 +123,15 @@ def wait_for(context: OrchestrationContext, names: list[str]) -> Body:
 
 
 @orchestrator
+async def two_of_two(context: OrchestrationContext) -> Any:
+    """Wait for two decisions of one name, beside many timers."""
+    timers = [context.create_timer(timedelta(hours=1)) for _ in range(25)]
+    both = context.task_all([context.wait_for_external_event("Approval"), context.wait_for_external_event("approval")])
+    await context.task_any([*timers, both])
+    return [decision["by"] for decision in both.result]
+
+
+@orchestrator
 def wait_or_default(context: OrchestrationContext, seconds: float) -> Body:
     return (yield context.wait_for_external_event("Go", timedelta(seconds=seconds), "nobody"))
 

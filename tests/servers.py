@@ -64,6 +64,11 @@ def database_kind() -> str:
     return kind
 
 
+def is_first_variant() -> bool:
+    """Return whether this is the run on SQLite with live bodies, in which what depends on neither is tested once."""
+    return database_kind() == "sqlite" and os.environ.get("DURABLE_ALWAYS_REPLAY", "0") in {"", "0"}
+
+
 def environment() -> dict[str, str]:
     """Return the variables from which the product's settings are made in tests."""
     place = home()

@@ -36,6 +36,7 @@ class Watch:
         self.is_preparing = True
         self.stop_asked = False
         self.impatient = False
+        self.renewal_asked = False
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
@@ -46,10 +47,11 @@ class Watch:
         self._wake_writer.close()
 
     def listen(self) -> None:
-        """Take over the signals that ask to stop, and the news of a child's end."""
+        """Take over the signals that ask to stop or to renew what runs functions, and the news of a child's end."""
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._note_stop)
+        signal.signal(signal.SIGUSR1, self._note_renewal)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
     def _note_stop(self, number: int, frame: FrameType | None) -> None:
@@ -58,6 +60,9 @@ class Watch:
         if self.is_preparing:
             self.is_preparing = False
             raise StopAsked
+
+    def _note_renewal(self, number: int, frame: FrameType | None) -> None:
+        self.renewal_asked = True
 
     def add(self, child: Child) -> Child:
         """Start `child` and watch it from now on."""
@@ -75,16 +80,28 @@ class Watch:
 
     def tend(self) -> float:
         """Restart what is due, plan what has ended; return for how long nothing else is due."""
-        now = time.monotonic()
+        if self.renewal_asked:
+            self.renewal_asked = False
+            for child in self.children:
+                if child.runs_functions:
+                    child.renew()
         for child in self.children:
-            if child.has_ended():
-                code = child.process.returncode if child.process else 0
-                pause = child.plan_restart()
-                self.say(f"{child.name} ended ({describe_end(code)}); starting it again in {pause:.1f} s")
-            elif child.process is None and child.restart_at <= now:
-                child.start()
-        waiting = [child.restart_at - now for child in self.children if child.process is None]
-        return min(waiting, default=60.0)
+            self._tend_one(child, time.monotonic())
+        waiting = [child.restart_at for child in self.children if child.process is None]
+        waiting += [child.renew_by for child in self.children if child.renew_by is not None]
+        return max(0.0, min(waiting, default=time.monotonic() + 60.0) - time.monotonic())
+
+    def _tend_one(self, child: Child, now: float) -> None:
+        if child.has_ended() and child.renew_by is not None:
+            child.start()
+        elif child.has_ended():
+            code = child.process.returncode if child.process else 0
+            pause = child.plan_restart()
+            self.say(f"{child.name} ended ({describe_end(code)}); starting it again in {pause:.1f} s")
+        elif child.process is None and child.restart_at <= now:
+            child.start()
+        elif child.renew_by is not None and child.renew_by <= now:
+            child.end(now)
 
     def run_command(self, command: Sequence[str], environment: Mapping[str, str], *, seconds: float) -> tuple[int, str]:
         """Run a command to its end, or for so many seconds; return its exit code and what it wrote as errors.

@@ -26,21 +26,26 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(slots=True)
 class Child:
-    """One program. A foundation is what others build on, so it stops after them."""
+    """One program. A foundation is what others build on, so it stops after them.
+
+    What runs functions is renewed when these change; until `renew_by` it has time to end by itself.
+    """
 
     name: str
     command: Sequence[str]
     environment: Mapping[str, str] | None = None
     stop_seconds: float = 12.0
     is_foundation: bool = False
+    runs_functions: bool = False
     process: subprocess.Popen[bytes] | None = None
     pause: float = FIRST_PAUSE
     started_at: float = 0.0
     restart_at: float = field(default=0.0)
+    renew_by: float | None = None
 
     def start(self) -> None:
         """Run the program. It reads nothing, and writes to where we write."""
-        self.started_at = time.monotonic()
+        self.started_at, self.renew_by = time.monotonic(), None
         self.process = subprocess.Popen(
             self.command,
             env=None if self.environment is None else dict(self.environment),
@@ -70,6 +75,12 @@ class Child:
         self.process = None
         self.restart_at = now + pause
         return pause
+
+    def renew(self) -> None:
+        """Ask it to stop, to be started again at once: it is to run with other files."""
+        if self.renew_by is None and self.process is not None:
+            self.renew_by = time.monotonic() + self.stop_seconds
+            self.ask_to_stop()
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM if it runs."""

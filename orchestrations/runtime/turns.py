@@ -16,7 +16,6 @@ from orchestrations.conf import conf, queue_name
 from orchestrations.engine import encoding
 from orchestrations.engine.events import (
     EventRaised,
-    ExecutionStarted,
     ExecutionTerminated,
     HistoryEvent,
     Scheduled,
@@ -113,7 +112,7 @@ def run_turn(held: Held, now: datetime) -> tuple[TurnCommit, list[Result]]:
         held.drop_body()
         results, held.results = held.results, []
         commit, _ = _run_turn(held, management, now)
-        commit.is_stuck, left = True, results
+        left = results
     commit.consumed += outdated
     return commit, left
 
@@ -128,12 +127,13 @@ def _run_turn(held: Held, messages: Sequence[Message], now: datetime) -> tuple[T
     if intake.termination is not None:
         consumed = [message.id for message in messages]  # also those that cannot be read
     if not intake.events:
-        return TurnCommit(held.claimed, None), held.results
+        return TurnCommit(held.claimed, None, ran_code=False), held.results
     plan = _plan(held, intake, now)
+    ran_code = intake.needs_body or held.turn is not None
     taken = {place - split for place in intake.taken if place >= split}
     used = [r for place, r in enumerate(held.results) if place in taken]
     left = [r for place, r in enumerate(held.results) if place not in taken]
-    commit = TurnCommit(held.claimed, plan, _leave_carried(plan, consumed), used)
+    commit = TurnCommit(held.claimed, plan, _leave_carried(plan, consumed), used, ran_code=ran_code)
     for event in plan.activities:
         function = registry.find(ACTIVITY, event.name)
         commit.queues.append(queue_name(held.claimed.hub, function.queue if function else None))
@@ -194,7 +194,8 @@ def load_body(held: Held) -> Turn:
 
 def turn_limits() -> TurnLimits:
     """Return the limits as the settings have them."""
-    return TurnLimits(Limits(conf.PAYLOAD_BYTES, conf.PAYLOAD_DEPTH), conf.CUSTOM_STATUS_BYTES, conf.FAN_OUT)
+    limits = Limits(conf.PAYLOAD_BYTES, conf.PAYLOAD_DEPTH)
+    return TurnLimits(limits, conf.CUSTOM_STATUS_BYTES, conf.FAN_OUT, conf.DEFAULT_VERSION or None)
 
 
 def _plan(held: Held, intake: Intake, now: datetime) -> TurnPlan:
@@ -228,10 +229,14 @@ def _advance(held: Held, intake: Intake, now: datetime) -> TurnPlan:
     else:  # management alone needs no code
         result = TurnResult(_not_before(held, now), intake.events, [], None, None, custom_status_changed=False)
         waiting = json.loads(held.claimed.row.waiting)
-    plan = make_plan(facts, result, next_execution=uuid.uuid4().hex, is_suspended=intake.is_suspended)
+    plan = make_plan(
+        facts,
+        result,
+        next_execution=uuid.uuid4().hex,
+        is_suspended=intake.is_suspended,
+        has_begun=held.claimed.has_begun,
+    )
     plan.waiting = waiting
-    if plan.status is Status.RUNNING and not (held.claimed.has_begun or _begins(intake)):
-        plan.status = Status.PENDING  # suspended and resumed before its start (INS-7)
     if intake.reason is not None:
         plan.status_reason = intake.reason
     return plan
@@ -262,10 +267,6 @@ def _check_history(held: Held, plan: TurnPlan) -> None:
 
 def _code(error: DurableError) -> str:
     return error.code
-
-
-def _begins(intake: Intake) -> bool:
-    return any(isinstance(event, ExecutionStarted) for event in intake.events)
 
 
 def _decode(message: Message) -> HistoryEvent:

@@ -16,7 +16,11 @@ function connect() {
   url.protocol = url.protocol.replace("http", "ws");
   const ws = socket = new WebSocket(url);
   opened = 0; signed = Date.now();
-  ws.onopen = () => { opened = signed = Date.now(); refusals = 0; watch(); };
+  ws.onopen = () => {
+    opened = signed = Date.now();
+    refusals = 0;
+    watch();
+  };
   ws.onmessage = event => { if (ws === socket) receive(JSON.parse(event.data)); };
   ws.onclose = event => { if (ws === socket) again(event.code); };
 }
@@ -86,9 +90,15 @@ function frozen(el) {
 
 function show() { pill.show({ stopped, paused, held: dirty.size, isOpen: opened > 0, heard }); }
 
+function drop() {
+  const old = socket;
+  socket = null;                                                       // so that its end starts nothing
+  old?.close(1000);
+}
+
 function tick() {
   const now = Date.now();
-  if (socket && now - signed > 25_000) { const old = socket; again(1006); old.onclose = null; old.close(); }  // half open
+  if (socket && now - signed > 25_000) { drop(); again(1006); }        // half open
   if (!stopped && now - heard > 15_000 && now - polled > 15_000) { polled = now; regions().forEach(el => mark(el.dataset.live)); }
   if (dirty.size) flush();
   show();
@@ -102,7 +112,10 @@ function seen() {
 }
 
 export function start() {
-  pill.mount(value => { paused = value; tick(); });
+  pill.mount(value => {
+    paused = value;
+    tick();
+  });
   setInterval(tick, 1_000);
   document.addEventListener("visibilitychange", seen);
   document.addEventListener("htmx:configRequest", event => {
@@ -116,10 +129,17 @@ export function start() {
     rests.set(name, now + Math.max(Number(event.detail.elt.dataset.floor ?? 250), 4 * took));
     if (event.detail.xhr?.status < 400) polled = now;
   });
-  document.addEventListener("htmx:afterSettle", event => { if (keys() !== watched) { watched = keys(); watch(); } pill.announce(event.detail.elt); });
-  document.addEventListener("acted", () => { rests.clear(); regions().forEach(el => mark(el.dataset.live)); });
+  document.addEventListener("htmx:afterSettle", event => {
+    if (keys() !== watched) {
+      watched = keys();
+      watch();
+    }
+    pill.announce(event.detail.elt);
+  });
+  document.addEventListener("acted", () => rests.clear());
+  document.addEventListener("acted", () => regions().forEach(el => mark(el.dataset.live)));
   document.addEventListener("refused", () => regions().forEach(el => mark(el.dataset.live)));
-  addEventListener("pagehide", () => { const old = socket; socket = null; old?.close(1000); });
+  addEventListener("pagehide", drop);
   addEventListener("pageshow", event => { if (event.persisted) connect(); });
   connect();
 }

@@ -16,6 +16,7 @@ from orchestrations.runtime.processes import FIRST_PAUSE, LONGEST_PAUSE, STEADY_
 from tests import servers
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+STUBBORN = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"]
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -69,6 +70,27 @@ def test_a_killed_child_is_started_again(watch: Watch, said: list[str]) -> None:
     assert one.process is not None
     assert one.process.pid != first
     assert one.process.poll() is None
+
+
+def ignores_requests_to_stop(pid: int) -> bool:
+    ignored = Path(f"/proc/{pid}/status").read_text().partition("SigIgn:")[2].split()[0]
+    return bool(int(ignored, 16) & 1 << (signal.SIGTERM - 1))
+
+
+def test_what_runs_functions_is_renewed_at_once_and_the_rest_stays(watch: Watch, said: list[str]) -> None:
+    def pid_of(one: Child) -> int:
+        watch.tend()
+        return one.process.pid if one.process is not None else 0
+
+    polite, stubborn, other = child(SLEEPER), child(STUBBORN, stop_seconds=0.3), child(SLEEPER)
+    polite.runs_functions = stubborn.runs_functions = True
+    first = [pid_of(watch.add(one)) for one in (polite, stubborn, other)]
+    wait_for(lambda: ignores_requests_to_stop(first[1]))
+    watch.renewal_asked = True
+    wait_for(lambda: pid_of(polite) != first[0])
+    wait_for(lambda: pid_of(stubborn) != first[1])
+    assert pid_of(other) == first[2]
+    assert said == []
 
 
 def test_pauses_double_up_to_a_limit_and_start_over_after_a_steady_life() -> None:

@@ -6,7 +6,10 @@ export function mount(link) {
     event.preventDefault();
     dialog.showModal();
     dialog.addEventListener("click", close);
-    dialog.addEventListener("close", () => { dialog.removeEventListener("click", close); link.focus(); }, { once: true });
+    dialog.addEventListener("close", () => {
+      dialog.removeEventListener("click", close);
+      link.focus();
+    }, { once: true });
   };
   const close = event => {
     if (!event.target.closest("[data-close-dialog]")) return;
