@@ -11,7 +11,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orchestrations import OrchestrationContext, RetryOptions, TaskFailedError, activity, orchestrator
+from orchestrations import (
+    ActivityTimeoutError,
+    OrchestrationContext,
+    RetryOptions,
+    TaskFailedError,
+    activity,
+    orchestrator,
+)
 
 Body = Generator[Any, Any, Any]
 
@@ -257,6 +264,23 @@ def late_the_first_time(spec: dict[str, Any]) -> str:
     if leave_a_trace(spec) and len(Path(spec["path"]).read_text().splitlines()) == 1:
         time.sleep(30)
     return "second time"
+
+
+@orchestrator
+def catch_the_timeout_by_class(context: OrchestrationContext, seconds: float) -> Body:
+    caught = []
+    for kind in (ActivityTimeoutError, TimeoutError):
+        try:
+            yield context.call_activity("outlast_the_deadline", seconds)
+        except kind as error:
+            caught.append(str(error))
+    return caught
+
+
+@orchestrator
+def stop_in_the_body(context: OrchestrationContext, how: str) -> Body:
+    yield context.call_activity("echo", 1)
+    raise {"exit": SystemExit(4), "interrupt": KeyboardInterrupt("now"), "hard": HardStop("limit reached")}[how]
 
 
 @orchestrator

@@ -152,6 +152,30 @@ def test_a_deadline_is_enforced_while_neither_database_nor_queue_answers(
     assert HistoryEvent.objects.filter(kind="TaskFailed").count() == 1
 
 
+def test_a_time_out_is_caught_by_its_class_and_by_the_builtin_one() -> None:
+    with run_workers(1, **FAST) as workers:
+        status = wait_for_end(start("catch_the_timeout_by_class", 30), workers, 30.0)
+    assert len(status.output) == 2
+    assert all("Activity 'outlast_the_deadline' did not end within 0.6 s." in text for text in status.output)
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "text"),
+    [
+        ("exit", "builtins.SystemExit", "4"),
+        ("interrupt", "builtins.KeyboardInterrupt", "now"),
+        ("hard", "tests.functions.HardStop", "limit reached"),
+    ],
+)
+def test_a_base_exception_of_an_orchestrator_fails_it_once_and_costs_no_worker(how: str, kind: str, text: str) -> None:
+    with run_workers(1, **FAST) as workers:
+        pids = workers.pids()
+        status = wait_for_end(start("stop_in_the_body", how), workers)
+        assert (status.failure.error_type, status.failure.message) == (kind, text)
+        assert wait_for_end(start("sequence", 2), workers).output == 1
+        assert workers.pids() == pids
+
+
 def test_a_time_out_is_retriable(tmp_path: Path) -> None:
     spec = {"path": str(tmp_path / "traces"), "line": "a"}
     with run_workers(1, **FAST) as workers:
