@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
 from orchestrations.conf import conf
@@ -16,6 +19,7 @@ from orchestrations.engine.state import Status
 from orchestrations.errors import PayloadError
 
 REASON_LIMIT = 4096
+BRAKED = "Too many wrong passwords. Try again in {}, or use a sign-in link."
 ID_FORBIDDEN = set("/\\#?")
 
 
@@ -48,9 +52,36 @@ def caret(text: str) -> str:
         line = lines[min(error.lineno, len(lines)) - 1]
         first = max(0, error.colno - 40)
         return f"\n{line[first : first + 80]}\n{' ' * (error.colno - 1 - first)}^"
-    except RecursionError:
-        return ""
+    except (ValueError, RecursionError):
+        pass  # what is wrong with it has no place: a number of 5,000 digits
     return ""
+
+
+class PasswordForm(AuthenticationForm):
+    """Name and password. `admit` is asked with the name as it will be looked up, before the password is checked.
+
+    `tried` is the name whose password was checked; `wait_seconds` says when it may be, if `admit` has refused.
+    """
+
+    admit: Callable[[str], float]
+    tried = ""
+    wait_seconds = 0.0
+
+    def clean(self) -> dict[str, Any]:
+        """Check the password if there is one and it may be tried now."""
+        name = self.cleaned_data.get("username")
+        if name and self.cleaned_data.get("password"):
+            self.wait_seconds = self.admit(name)
+            if self.wait_seconds:
+                raise ValidationError(BRAKED.format(duration(self.wait_seconds)), code="braked")
+            self.tried = name
+        return super().clean()
+
+
+def duration(seconds: float) -> str:
+    """Return a time to wait as people read it, rounded up."""
+    whole = math.ceil(seconds)
+    return f"{whole} s" if whole < 60 else f"{math.ceil(whole / 60)} min"
 
 
 class SeenForm(forms.Form):
