@@ -156,11 +156,11 @@ def _has_surrogate(text: str) -> bool:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise PayloadError(f"holds the member '{twice}' twice.", code="payload.duplicate-key")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise PayloadError(f"holds the member '{name}' twice.", code="payload.duplicate-key")
+        found[name] = value
     return found
 
 
