@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from orchestrations.client.status import Blocked, Failure, InstanceDetail, InstanceSummary, Wait
+from orchestrations.client.status import Blocked, Failure, InstanceDetail, InstanceFacts, InstanceSummary, Wait
 from orchestrations.engine.state import Status
 from orchestrations.store.models import Instance
 
@@ -16,16 +16,20 @@ def summary(row: Instance) -> InstanceSummary:
     return InstanceSummary(**_summary_members(row))
 
 
+def facts(row: Instance) -> InstanceFacts:
+    """Return one instance without its payloads."""
+    return InstanceFacts(**_summary_members(row), execution_id=row.execution, history_length=row.next_sequence)
+
+
 def detail(row: Instance) -> InstanceDetail:
     """Return one instance with its payloads."""
     return InstanceDetail(
         **_summary_members(row),
         execution_id=row.execution,
+        history_length=row.next_sequence,
         input_json=row.input,
         output_json=row.output,
         failure=failure(row.failure),
-        status_reason=row.status_reason,
-        history_length=row.next_sequence,
     )
 
 
@@ -55,6 +59,7 @@ def _summary_members(row: Instance) -> dict[str, Any]:
         "waiting": tuple(_wait(w) for w in json.loads(row.waiting)),
         "parent_instance_id": row.parent.instance_id if row.parent else None,
         "tags": json.loads(row.tags),
+        "status_reason": row.status_reason,
     }
 
 

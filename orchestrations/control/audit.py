@@ -19,7 +19,7 @@ LOOK_BACK = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class PastAction:
     """What an earlier row says, with its details decoded."""
 
     at: datetime
@@ -56,11 +56,11 @@ def record(
     )
 
 
-def list_deeds(hub: str, instance_id: str) -> list[Deed]:
+def list_past_actions(hub: str, instance_id: str) -> list[PastAction]:
     """Return what was last done to an instance, newest first."""
     rows = AuditEntry.objects.filter(hub__name=hub, instance_id=instance_id, result=DONE).order_by("-id")
     values = rows.values_list("at", "actor", "action", "reason", "detail")[:LOOK_BACK]
-    return [Deed(at, actor, action, reason, json.loads(detail)) for at, actor, action, reason, detail in values]
+    return [PastAction(at, actor, action, reason, json.loads(detail)) for at, actor, action, reason, detail in values]
 
 
 def _text(text: str, limit: int) -> str:

@@ -11,12 +11,12 @@ from django.db import transaction
 
 from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
-from orchestrations.client.status import InstanceDetail
+from orchestrations.client.status import InstanceFacts
 from orchestrations.control import audit
 from orchestrations.control.actors import Actor
 from orchestrations.control.decisions import Outcome, list_open, who_decided
-from orchestrations.control.freshness import Seen, require_fresh
 from orchestrations.control.permissions import Permission, can, is_approval
+from orchestrations.control.staleness import ExpectedState, require_current
 from orchestrations.errors import (
     AlreadyDecidedError,
     DurableError,
@@ -34,8 +34,8 @@ class Operations:
     """The operations of one actor in one task hub.
 
     Every verb raises `PermissionDenied`, `InstanceNotFoundError`, `WrongStatusError` where the status does not admit
-    it, and with `seen` also `StaleRevisionError`. A verb that raises has changed nothing but the audit, which records
-    each refusal with its code. Call them outside of a transaction, else that record is rolled back with it.
+    it, and with `expected` also `StaleRevisionError`. A verb that raises has changed nothing but the audit, which
+    records each refusal with its code. Call them outside of a transaction, else that record is rolled back with it.
     """
 
     actor: Actor
@@ -56,7 +56,7 @@ class Operations:
         data_json: str | None = None,
         *,
         event_id: str | None = None,
-        seen: Seen | None = None,
+        expected: ExpectedState | None = None,
     ) -> bool:
         """Send an event; idempotent by `event_id`: False, and no second row, if it was accepted before.
 
@@ -73,25 +73,33 @@ class Operations:
             def send(client: DurableClient) -> bool:
                 return client.raise_event(instance_id, event_name, event_id=event_id, data_json=data_json)
 
-            return self._run("raise-event", instance_id, send, seen=seen, detail=facts)
+            return self._run("raise-event", instance_id, send, expected=expected, detail=facts)
 
-    def suspend(self, instance_id: str, reason: str = "", *, seen: Seen | None = None) -> bool:
+    def suspend(self, instance_id: str, reason: str = "", *, expected: ExpectedState | None = None) -> bool:
         """Suspend; False, and no row, if it is suspended already."""
         with self._attempt("suspend", instance_id, reason=reason):
             self._require(Permission.INSTANCES_CONTROL)
             return self._run(
-                "suspend", instance_id, lambda client: client.suspend(instance_id, reason), seen=seen, reason=reason
+                "suspend",
+                instance_id,
+                lambda client: client.suspend(instance_id, reason),
+                expected=expected,
+                reason=reason,
             )
 
-    def resume(self, instance_id: str, reason: str = "", *, seen: Seen | None = None) -> bool:
+    def resume(self, instance_id: str, reason: str = "", *, expected: ExpectedState | None = None) -> bool:
         """Resume; False, and no row, if it is not suspended."""
         with self._attempt("resume", instance_id, reason=reason):
             self._require(Permission.INSTANCES_CONTROL)
             return self._run(
-                "resume", instance_id, lambda client: client.resume(instance_id, reason), seen=seen, reason=reason
+                "resume",
+                instance_id,
+                lambda client: client.resume(instance_id, reason),
+                expected=expected,
+                reason=reason,
             )
 
-    def terminate(self, instance_id: str, reason: str = "", *, seen: Seen | None = None) -> None:
+    def terminate(self, instance_id: str, reason: str = "", *, expected: ExpectedState | None = None) -> None:
         """Terminate the instance and its live descendants."""
 
         def end(client: DurableClient) -> bool:
@@ -100,7 +108,7 @@ class Operations:
 
         with self._attempt("terminate", instance_id, reason=reason):
             self._require(Permission.INSTANCES_TERMINATE)
-            self._run("terminate", instance_id, end, seen=seen, reason=reason)
+            self._run("terminate", instance_id, end, expected=expected, reason=reason)
 
     def decide(self, instance_id: str, decision_id: str, outcome: Outcome, comment: str = "") -> None:
         """Decide what the instance waits for: exactly once per wait, however many try at the same time.
@@ -120,14 +128,14 @@ class Operations:
             audit.record(self.hub, self.actor, outcome.action, instance_id=instance_id, reason=comment, detail=detail)
 
     def _send_decision(
-        self, instance: InstanceDetail, name: str, decision_id: str, outcome: Outcome, comment: str
+        self, instance: InstanceFacts, name: str, decision_id: str, outcome: Outcome, comment: str
     ) -> bool:
         at = clock.now().isoformat(timespec="seconds")
         payload = {"outcome": outcome.value, "by": self.actor.name, "comment": comment, "at": at}
         return DurableClient(self.hub).raise_event(instance.instance_id, name, payload, event_id=decision_id)
 
     def _too_late(self, instance_id: str, decision_id: str, event_name: str) -> AlreadyDecidedError | NotWaitingError:
-        earlier = who_decided(instance_id, decision_id, audit.list_deeds(self.hub, instance_id))
+        earlier = who_decided(instance_id, decision_id, audit.list_past_actions(self.hub, instance_id))
         return earlier or NotWaitingError(instance_id, event_name)
 
     def _run(
@@ -136,26 +144,26 @@ class Operations:
         instance_id: str,
         act: Callable[[DurableClient], bool],
         *,
-        seen: Seen | None,
+        expected: ExpectedState | None,
         reason: str = "",
         detail: Mapping[str, Any] | None = None,
     ) -> bool:
         instance = self._lock(instance_id)
-        if seen is not None:
-            require_fresh(instance, seen, audit.list_deeds(self.hub, instance_id))
+        if expected is not None:
+            require_current(instance, expected, audit.list_past_actions(self.hub, instance_id))
         done = act(DurableClient(self.hub))
         if done:
             facts = {**(detail or {}), "revision": instance.revision}
             audit.record(self.hub, self.actor, action, instance_id=instance_id, reason=reason, detail=facts)
         return done
 
-    def _lock(self, instance_id: str) -> InstanceDetail:
+    def _lock(self, instance_id: str) -> InstanceFacts:
         """Lock the row first and read it by a later statement: what is read then is what the lock protects."""
         hubs = TaskHub.objects.filter(name=self.hub).values("pk")  # not a join, which would lock the hub's row as well
         rows = Instance.objects.select_for_update(no_key=True).filter(hub__in=hubs, instance_id=instance_id)
         if not codec.is_storable(instance_id) or not list(rows.values_list("pk", flat=True)):
             raise InstanceNotFoundError(instance_id)
-        return queries.get_instance(self.hub, instance_id)
+        return queries.get_facts(self.hub, instance_id)
 
     @contextmanager
     def _attempt(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrations.client.status import InstanceDetail
-from orchestrations.control.audit import Deed
+from orchestrations.client.status import InstanceFacts
+from orchestrations.control.audit import PastAction
 from orchestrations.engine.state import Status
 from orchestrations.errors import StaleRevisionError
 
@@ -22,24 +22,24 @@ VERBS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ExpectedState:
     """What the page showed from which an operation comes."""
 
     revision: int
     status: Status
 
 
-def require_fresh(instance: InstanceDetail, seen: Seen | None, deeds: Sequence[Deed]) -> None:
-    """Raise `StaleRevisionError` if the instance's status is no longer the one that was seen.
+def require_current(instance: InstanceFacts, expected: ExpectedState | None, past: Sequence[PastAction]) -> None:
+    """Raise `StaleRevisionError` if the instance's status is no longer the one that was expected.
 
     A running instance gains revisions all the time, so a higher one alone refuses nothing; nor does beginning to run.
     """
-    if seen is None or instance.revision == seen.revision or instance.status == seen.status:
+    if expected is None or instance.revision == expected.revision or instance.status == expected.status:
         return
-    if seen.status == Status.PENDING and instance.status == Status.RUNNING:
+    if expected.status == Status.PENDING and instance.status == Status.RUNNING:
         return
-    what = _what_changed(instance, seen, deeds)
-    raise StaleRevisionError(instance.instance_id, seen.revision, instance.revision, what)
+    what = _what_changed(instance, expected, past)
+    raise StaleRevisionError(instance.instance_id, expected.revision, instance.revision, what)
 
 
 def moment(at: datetime) -> str:
@@ -47,11 +47,11 @@ def moment(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _what_changed(instance: InstanceDetail, seen: Seen, deeds: Sequence[Deed]) -> str:
-    since = (deed for deed in deeds if deed.action in VERBS and deed.detail.get("revision", 0) >= seen.revision)
-    deed = next(since, None)
-    now = f"it was {seen.status} and is {instance.status} since {moment(instance.updated_at)}"
-    if deed is None:
+def _what_changed(instance: InstanceFacts, expected: ExpectedState, past: Sequence[PastAction]) -> str:
+    since = (entry for entry in past if entry.action in VERBS and entry.detail.get("revision", 0) >= expected.revision)
+    entry = next(since, None)
+    now = f"it was {expected.status} and is {instance.status} since {moment(instance.updated_at)}"
+    if entry is None:
         return f"{now}."
-    reason = f" ({deed.reason})" if deed.reason else ""
-    return f"{deed.actor} {VERBS[deed.action]} at {moment(deed.at)}{reason}; {now}."
+    reason = f" ({entry.reason})" if entry.reason else ""
+    return f"{entry.actor} {VERBS[entry.action]} at {moment(entry.at)}{reason}; {now}."

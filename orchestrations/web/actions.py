@@ -6,13 +6,13 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrations.client.status import InstanceDetail
+from orchestrations.client.status import InstanceFacts
 from orchestrations.control.actors import Actor
 from orchestrations.control.decisions import list_open
 from orchestrations.control.permissions import Permission, can, is_approval, roles_with
 from orchestrations.errors import InstanceNotFoundError
 from orchestrations.web.payloads import visible
-from orchestrations.web.presenters import instance_url
+from orchestrations.web.presenters.rows import instance_url
 from orchestrations.web.statuses import badge
 
 # an error's code, or its first part → the fields beside which it is shown, if a form has one of them
@@ -60,7 +60,7 @@ class ActionsView:
     decision_url: str
 
 
-def present(hub: str, instance: InstanceDetail, actor: Actor) -> ActionsView:
+def present(hub: str, instance: InstanceFacts, actor: Actor) -> ActionsView:
     """Return the actions as of the instance's present state."""
     slug = badge(instance.status.value).slug
     awaited = [w.name for w in instance.waiting if w.kind == "event" and not is_approval(w.name)]
@@ -95,7 +95,7 @@ def why_not(actor: Actor, permission: Permission, hub: str) -> str:
     return f"Needs the role {' or '.join(role.value for role in roles_with(permission))}."
 
 
-def _decisions(instance: InstanceDetail) -> tuple[DecisionView, ...]:
+def _decisions(instance: InstanceFacts) -> tuple[DecisionView, ...]:
     return tuple(
         DecisionView(key, f"decision-{key.rpartition('/')[2]}", visible(wait.name), wait.since, wait.until)
         for key, wait in list_open(instance)

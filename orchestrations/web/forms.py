@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 
 from orchestrations.conf import conf
 from orchestrations.control.decisions import Outcome
-from orchestrations.control.freshness import Seen
+from orchestrations.control.staleness import ExpectedState
 from orchestrations.engine import payloads
 from orchestrations.engine.state import Status
 from orchestrations.errors import PayloadError
@@ -84,7 +84,7 @@ def duration(seconds: float) -> str:
     return f"{whole} s" if whole < 60 else f"{math.ceil(whole / 60)} min"
 
 
-class SeenForm(forms.Form):
+class ExpectedStateForm(forms.Form):
     """What every action carries: the state that its page showed, and whether to act although that is over."""
 
     revision = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
@@ -92,15 +92,15 @@ class SeenForm(forms.Form):
     anyway = forms.BooleanField(required=False, widget=forms.HiddenInput)
 
     @property
-    def seen(self) -> Seen | None:
+    def expected(self) -> ExpectedState | None:
         """What the page showed, unless the person has read what changed and goes on."""
         values = self.cleaned_data
         if values.get("anyway") or values.get("revision") is None or values.get("status") not in set(Status):
             return None
-        return Seen(values["revision"], Status(values["status"]))
+        return ExpectedState(values["revision"], Status(values["status"]))
 
 
-class EventForm(SeenForm):
+class EventForm(ExpectedStateForm):
     """Raise an event."""
 
     event_name = forms.CharField(
@@ -112,7 +112,7 @@ class EventForm(SeenForm):
     event_id = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput)
 
 
-class ReasonForm(SeenForm):
+class ReasonForm(ExpectedStateForm):
     """Suspend or resume; the reason is welcome."""
 
     reason = forms.CharField(
@@ -120,7 +120,7 @@ class ReasonForm(SeenForm):
     )
 
 
-class TerminationForm(SeenForm):
+class TerminationForm(ExpectedStateForm):
     """Terminate; the reason is required."""
 
     reason = forms.CharField(

@@ -11,6 +11,7 @@ from orchestrations.client.status import HistoryRow
 from orchestrations.web.payloads import one_line, visible
 
 CHUNK = 200
+EXECUTION_DIGITS = 8
 ROW_HEIGHT = 32
 
 # kind → (icon, what it says, tone)
@@ -68,7 +69,13 @@ class Chunk:
     start: int
     end: int
     url: str
+    execution: str
     rows: tuple[EventView, ...] | None = None
+
+    @property
+    def key(self) -> str:
+        """Its DOM id: another execution's chunks are others, and none of the last one's may stay."""
+        return f"history-{self.execution}-{self.start}"
 
     @property
     def is_full(self) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from orchestrations.client.status import InstanceSummary, Wait
 from orchestrations.engine.state import Status
 from orchestrations.web.payloads import visible
-from orchestrations.web.statuses import deciding, kind_of
+from orchestrations.web.statuses import deciding, kind_of, rank
 
 BLOCKED = {
     "nondeterminism": "its code no longer matches its history",
@@ -41,9 +41,43 @@ def explain(instance: InstanceSummary) -> tuple[Part, ...]:
     if not instance.waiting:
         return ()
     wait = deciding(instance.waiting)
-    more = sum(w.count for w in instance.waiting) - (wait.count if wait.count > 1 else 1)
-    tail = (Part("more", f"+ {more} more"),) if more > 0 else ()
-    return _WAITS.get(kind_of(wait), _other)(wait) + tail
+    others = [other for other in instance.waiting if other is not wait]
+    more = sum(map(multitude, others))
+    tail = (Part("more", f"+ {more:,} more"),) if more else ()
+    return _sentence(wait) + _deadline(wait, others) + tail
+
+
+def explain_all(instance: InstanceSummary) -> tuple[tuple[Part, ...], ...]:
+    """Return a sentence for each thing that a live instance waits for, equal ones as one, what decides first."""
+    if instance.status.is_terminal:
+        return ()
+    groups: dict[tuple[str, str, datetime | None], list[Wait]] = {}
+    for wait in sorted(instance.waiting, key=rank):
+        groups.setdefault((wait.kind, wait.name, wait.until), []).append(wait)
+    return tuple(_sentence(_as_one(waits)) for waits in groups.values())
+
+
+def multitude(wait: Wait) -> int:
+    """Return for how many waits this one stands. (The count of a retry is the number of its attempt.)"""
+    return 1 if wait.kind == "retry" else wait.count
+
+
+def _as_one(waits: list[Wait]) -> Wait:
+    first = waits[0]
+    since = min((wait.since for wait in waits if wait.since), default=None)
+    return first if len(waits) == 1 else replace(first, count=sum(map(multitude, waits)), since=since)
+
+
+def _sentence(wait: Wait) -> tuple[Part, ...]:
+    return _WAITS.get(kind_of(wait), _other)(wait)
+
+
+def _deadline(wait: Wait, others: list[Wait]) -> tuple[Part, ...]:
+    """What a person is asked to do has a deadline in a timer beside it, as a rule."""
+    if wait.kind != "event" or wait.until:
+        return ()
+    instants = [other.until for other in others if other.kind == "timer" and other.until]
+    return (Part("text", ", timer "), Part("until", at=min(instants))) if instants else ()
 
 
 def plain(parts: tuple[Part, ...]) -> str:
@@ -63,29 +97,37 @@ def _stuck(instance: InstanceSummary) -> tuple[Part, ...]:
 
 
 def _activity(wait: Wait) -> tuple[Part, ...]:
-    times = f" × {wait.count:,}" if wait.count > 1 else ""
-    return (Part("text", "Activity "), Part("name", visible(wait.name)), Part("text", times), *_ago(wait))
+    return (Part("text", "Activity "), Part("name", visible(wait.name)), *_times(wait), *_ago(wait))
 
 
 def _child(wait: Wait) -> tuple[Part, ...]:
-    times = f" × {wait.count:,}" if wait.count > 1 else ""
-    return (Part("text", "Child "), Part("name", visible(wait.name)), Part("text", times), *_ago(wait))
+    return (Part("text", "Child "), Part("name", visible(wait.name)), *_times(wait), *_ago(wait))
 
 
 def _timer(wait: Wait) -> tuple[Part, ...]:
-    return (Part("text", "Timer, fires "), Part("until", at=wait.until)) if wait.until else (Part("text", "Timer"),)
+    due = (Part("text", ", fires "), Part("until", at=wait.until)) if wait.until else ()
+    return (Part("text", "Timer"), *_times(wait), *due)
 
 
 def _event(wait: Wait) -> tuple[Part, ...]:
-    return (Part("text", "Event "), Part("name", visible(wait.name)), *_ago(wait), *_due(wait))
+    return (Part("text", "Event "), Part("name", visible(wait.name)), *_times(wait), *_ago(wait), *_due(wait))
 
 
 def _approval(wait: Wait) -> tuple[Part, ...]:
-    return (Part("text", "Decision "), Part("name", visible(wait.name)), *_ago(wait), *_due(wait))
+    return (Part("text", "Decision "), Part("name", visible(wait.name)), *_times(wait), *_ago(wait), *_due(wait))
 
 
 def _retry(wait: Wait) -> tuple[Part, ...]:
-    return (Part("text", "Retry of "), Part("name", visible(wait.name)), *_next(wait))
+    attempt = (Part("text", f", attempt {wait.count:,}"),) if wait.count > 1 else ()
+    return (Part("text", "Retry of "), Part("name", visible(wait.name)), *_next(wait), *attempt)
+
+
+def _more(wait: Wait) -> tuple[Part, ...]:
+    return (Part("text", f"and {wait.count:,} more"),)
+
+
+def _times(wait: Wait) -> tuple[Part, ...]:
+    return (Part("text", f" × {wait.count:,}"),) if wait.count > 1 else ()
 
 
 def _other(wait: Wait) -> tuple[Part, ...]:
@@ -111,4 +153,5 @@ _WAITS = {
     "event": _event,
     "approval": _approval,
     "retry": _retry,
+    "more": _more,
 }

@@ -30,11 +30,13 @@ function teachMorphing() {
   Object.assign(Idiomorph.defaults.callbacks, {
     beforeAttributeUpdated: (name, element) =>
       !(name === "open" && element.matches("[data-keep]")) && !(name === "hidden" && element.matches("[data-behaviour], [data-close]")),
-    beforeNodeMorphed: (old, fresh) => !(isLoadedChunk(old) && fresh.classList?.contains("spacer")) && !isOpenedPeek(old),
+    beforeNodeMorphed: (old, fresh) => old.id !== fresh.id || !(isLoadedChunk(old, fresh) || isOpenedPeek(old)),
     afterNodeMorphed: (old, fresh) => { if (old.nodeType === 1 && old.matches("[data-behaviour=moment]")) moment.refresh(old); },
   });
 }
-const isLoadedChunk = node => node.nodeType === 1 && node.matches("tbody.chunk[data-full]");   // a full chunk never changes
+// a full chunk never changes (its id holds the execution)
+const isLoadedChunk = (node, fresh) =>
+  node.nodeType === 1 && node.matches("tbody.chunk[data-full]") && fresh.classList.contains("spacer");
 const isOpenedPeek = node => node.nodeType === 1 && node.matches("details.peek[open]");
 
 // --- answers ------------------------------------------------------------------------------------------------------

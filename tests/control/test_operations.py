@@ -11,9 +11,9 @@ from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.control.actors import Actor, Role
 from orchestrations.control.decisions import Outcome, list_open
-from orchestrations.control.freshness import Seen
 from orchestrations.control.operations import Operations
 from orchestrations.control.permissions import GRANTS, Permission, can
+from orchestrations.control.staleness import ExpectedState
 from orchestrations.engine.state import Status
 from orchestrations.errors import (
     AlreadyDecidedError,
@@ -104,7 +104,7 @@ def test_operation_that_is_refused_leaves_nothing_but_its_audit_row() -> None:
         (lambda: operations.terminate(done.instance_id, "why not"), WrongStatusError, "instance.terminal"),
         (lambda: operations.start("nobody\x00knows", "it"), DurableError, ""),
         (
-            lambda: operations.suspend(done.instance_id, seen=Seen(0, Status.RUNNING)),
+            lambda: operations.suspend(done.instance_id, expected=ExpectedState(0, Status.RUNNING)),
             StaleRevisionError,
             "instance.changed",
         ),
@@ -138,12 +138,12 @@ def test_event_that_is_a_decision_goes_through_decide_only() -> None:
 # --- stale pages --------------------------------------------------------------------------------------------------
 def test_status_that_has_changed_is_told_with_who_did_it() -> None:
     row = make_row(revision=7)
-    seen = Seen(7, Status.RUNNING)
+    expected = ExpectedState(7, Status.RUNNING)
     Operations(make_actor("Bo", "operator"), HUB).suspend(row.instance_id, "bank holiday")
     Instance.objects.filter(pk=row.pk).update(status=Status.SUSPENDED, revision=8)  # the worker's turn
     with pytest.raises(StaleRevisionError, match=r"Bo suspended it at .*bank holiday.*was Running and is Suspended"):
-        Operations(make_actor("operator"), HUB).raise_event(row.instance_id, "Paid", seen=seen)
-    Operations(make_actor("operator"), HUB).raise_event(row.instance_id, "Paid", seen=None)  # apply anyway
+        Operations(make_actor("operator"), HUB).raise_event(row.instance_id, "Paid", expected=expected)
+    Operations(make_actor("operator"), HUB).raise_event(row.instance_id, "Paid", expected=None)  # apply anyway
     results = AuditEntry.objects.order_by("id").values_list("action", "result")
     assert list(results) == [("suspend", "done"), ("raise-event", "refused"), ("raise-event", "done")]
 
@@ -151,13 +151,15 @@ def test_status_that_has_changed_is_told_with_who_did_it() -> None:
 @pytest.mark.parametrize(("status", "now"), [(Status.RUNNING, Status.RUNNING), (Status.PENDING, Status.RUNNING)])
 def test_progress_alone_does_not_make_a_page_stale(status: Status, now: Status) -> None:
     row = make_row(revision=9, status=now)
-    assert Operations(make_actor("operator"), HUB).suspend(row.instance_id, seen=Seen(3, status))
+    assert Operations(make_actor("operator"), HUB).suspend(row.instance_id, expected=ExpectedState(3, status))
 
 
 def test_ended_meanwhile_is_stale() -> None:
     row = make_row(revision=9, status=Status.COMPLETED)
     with pytest.raises(StaleRevisionError, match="is Completed since"):
-        Operations(make_actor("operator"), HUB).terminate(row.instance_id, "x", seen=Seen(3, Status.RUNNING))
+        Operations(make_actor("operator"), HUB).terminate(
+            row.instance_id, "x", expected=ExpectedState(3, Status.RUNNING)
+        )
 
 
 # --- decisions ----------------------------------------------------------------------------------------------------

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import time
+import uuid
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrations.engine.state import Status
+from orchestrations.store import clock
+from orchestrations.web import payloads
 from orchestrations.web.filters import ListFilter
 from tests.people import HUB, make_history, make_row, waiting_for
 from tests.web.conftest import SignedIn
@@ -18,6 +26,10 @@ from tests.web.conftest import SignedIn
 LIST = f"/hubs/{HUB}/instances/"
 STATEMENTS = 20
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e{{ 7 }}"
+
+
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
 
 
 def _ids(html: str) -> list[str]:
@@ -135,7 +147,7 @@ def test_one_event_and_payloads(signed_in: SignedIn) -> None:
     row = make_row(input=json.dumps({"text": "x" * 40_000}), output="not json", status=Status.COMPLETED)
     make_history(row, 3, Input='{"n":1}')
     client, base = signed_in("viewer"), f"{LIST}{row.instance_id}/"
-    assert "Show all" in _text(client, base)
+    assert "Show more" in _text(client, base)
     assert "x" * 40_000 in _text(client, f"{base}payloads/input/")
     response = client.get(f"{base}payloads/input/?download")
     assert response["Content-Disposition"] == 'attachment; filename="input.json"'
@@ -145,6 +157,92 @@ def test_one_event_and_payloads(signed_in: SignedIn) -> None:
         _text(client, base + path, 404)
     _text(client, f"{LIST}nothing/", 404)
     assert "not JSON" in _text(client, base)
+
+
+PAYLOADS = {
+    "nested": json.dumps([json.loads("[" * 56 + "1" + "]" * 56) for _ in range(9_000)], separators=(",", ":")),
+    "numbers": json.dumps([1] * 500_000, separators=(",", ":")),
+    "quotes": json.dumps("\"'<&" * 200_000),
+    "control characters": json.dumps("\u0085\u202e" * 200_000, ensure_ascii=False),
+    "many keys": json.dumps({f"k{n}": None for n in range(80_000)}, separators=(",", ":")),
+    "one line of no JSON": "\u202e" * 300_000,
+}
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_no_payload_makes_a_page_that_is_slow_or_big(name: str, signed_in: SignedIn) -> None:
+    text = PAYLOADS[name]
+    row = make_row(input=text, output=text, status=Status.COMPLETED)
+    make_history(row, 1, Input=text, Result=text)
+    client, base = signed_in("viewer"), f"{LIST}{row.instance_id}/"
+    client.get(LIST)  # compiles templates
+    for path in (f"{base}payloads/input/", base, f"{base}history/0/"):
+        begin = time.process_time()
+        html = _text(client, path)
+        assert time.process_time() - begin < 1.0, path
+        assert len(html.encode()) < 1_000_000, path
+        assert "?download" in html or "history/0/" in path
+    assert client.get(f"{base}payloads/input/?download").content.decode() == text
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), _nested))
+def test_payloads_are_indented_as_json_is(value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    expected = json.dumps(value, ensure_ascii=False, indent=2)
+    parts = payloads.pretty(text, len(expected))
+    assert "".join(text for _, text in parts) == expected
+    assert expected.startswith("".join(text for _, text in payloads.pretty(text, 10))[:10])
+
+
+@pytest.mark.parametrize("text", ["not json", "[1 2]", "{", "[1,]", '"x', "nan", "", "1}", '{"a"}'])
+def test_what_is_no_json_is_shown_as_it_is(text: str) -> None:
+    view = payloads.present("output", "Output", text)
+    assert view
+    assert (view.is_json, view.is_cut, view.text) == (False, False, text)
+
+
+def test_another_execution_has_other_chunks(signed_in: SignedIn) -> None:
+    row = make_row()
+    make_history(row, 450)
+    client = signed_in("viewer")
+    before = set(re.findall(r'id="(history-[^"]+|peek-[^"]+)"', _text(client, f"{LIST}{row.instance_id}/")))
+    row.execution = uuid.uuid4().hex
+    row.next_sequence = 0
+    make_history(row, 450)
+    after = set(re.findall(r'id="(history-[^"]+|peek-[^"]+)"', _text(client, f"{LIST}{row.instance_id}/")))
+    assert len(before) == len(after) == 3 + 50
+    assert not before & after
+
+
+def test_lists_and_heads_read_no_payload(signed_in: SignedIn) -> None:
+    """Neither the rows' own nor their parents', which may be a mebibyte each."""
+    parent = make_row(input='"secret"', output='"secret"', failure="{}")
+    row = make_row(parent=parent, input='"secret"', output='"secret"')
+    client = signed_in("operator")
+    html = _text(client, f"{LIST}{row.instance_id}/")
+    wide = re.compile(r'"(input|output|failure)"')
+    for path in (LIST, f"{LIST}?blocked=1", f"{LIST}?name=O", *re.findall(r'hx-get="(/live/regions/[^"]+)"', html)):
+        with CaptureQueriesContext(connection) as found:
+            answer = client.get(path)
+        assert answer.status_code == 200
+        if 'data-live="data"' not in answer.content.decode():
+            assert not [query["sql"] for query in found if wide.search(query["sql"])]
+
+
+def test_everything_that_is_waited_for_is_told(signed_in: SignedIn) -> None:
+    since = (clock.now() - timedelta(minutes=2)).isoformat()
+    until = (clock.now() + timedelta(minutes=9)).isoformat()
+    waits: list[dict[str, Any]] = [{"kind": "activity", "name": "SlowStep", "since": since}] * 17
+    waits += [{"kind": "event", "name": "Approval", "since": since}, {"kind": "timer", "until": until}]
+    waits += [{"kind": "retry", "name": "Charge", "until": until, "count": 3}, {"kind": "more", "count": 480}]
+    row = make_row(waiting=json.dumps(waits))
+    client = signed_in("viewer")
+    html = re.sub(r"<time[^>]*>[^<]*</time>|</?strong>", "", _text(client, f"{LIST}{row.instance_id}/"))
+    assert "Decision Approval , timer" in html
+    assert "+ 499 more" in html
+    for text in ("Activity SlowStep × 17", "Retry of Charge , attempt 3", "Timer, fires", "and 480 more"):
+        assert text in html
+    assert "+ 499 more" in _text(client, LIST)
 
 
 def test_unknown_kinds_and_statuses_are_shown_plainly(signed_in: SignedIn) -> None:
@@ -250,7 +348,7 @@ def test_style_sheet_knows_every_status() -> None:
 
     from django.conf import settings
 
-    from orchestrations.web.presenters import status_slugs
+    from orchestrations.web.presenters.rows import status_slugs
 
     css = (Path(settings.BASE_DIR) / "static/css/tokens.css").read_text()
     for slug in status_slugs():

@@ -1,7 +1,7 @@
-"""A page's rows, remembered by a short text: what a live list shows again after a hint.
+"""Snapshots: which rows a page of the list showed, as a short text, so that it shows them again after a hint.
 
 A list that was shown must keep its rows in their places, although by now others are newer and some have left the
-filter. Ids would not fit into an address or a socket frame, so a pin holds the rows' keys as differences. It is
+filter. Ids would not fit into an address or a socket frame, so a snapshot holds the rows' keys as differences. It is
 opaque, and whoever takes one from outside must have signed it.
 """
 
@@ -11,6 +11,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 
 from orchestrations.client import decoding
+from orchestrations.client.queries.rows import summaries
 from orchestrations.client.status import InstanceSummary
 from orchestrations.errors import InvalidError
 from orchestrations.store.models import Instance
@@ -18,24 +19,21 @@ from orchestrations.store.models import Instance
 LIMIT = 200
 
 
-def pin_rows(hub: str, instance_ids: Sequence[str]) -> str:
-    """Return the pin of these instances, at most 200. One query."""
-    keys = Instance.objects.filter(hub__name=hub, instance_id__in=list(instance_ids)[:LIMIT]).values_list(
-        "pk", flat=True
-    )
-    return _pack(sorted(keys, reverse=True))
+def make_snapshot(hub: str, instance_ids: Sequence[str]) -> str:
+    """Return the snapshot of these instances, at most 200. One query."""
+    rows = Instance.objects.filter(hub__name=hub, instance_id__in=list(instance_ids)[:LIMIT])
+    return _pack(sorted(rows.values_list("pk", flat=True), reverse=True))
 
 
-def list_pinned(hub: str, pin: str) -> tuple[InstanceSummary, ...]:
-    """Return the pinned instances that still exist, newest first. `InvalidError` for a damaged pin."""
-    rows = Instance.objects.filter(hub__name=hub, pk__in=_unpack(pin)).select_related("parent")
-    rows = rows.defer("input", "output", "failure").order_by("-created_at", "-id")
-    return tuple(decoding.summary(row) for row in rows)
+def list_snapshot(hub: str, snapshot: str) -> tuple[InstanceSummary, ...]:
+    """Return its instances that still exist, newest first. `InvalidError` for a damaged snapshot."""
+    rows = summaries(Instance.objects.filter(hub__name=hub, pk__in=_unpack(snapshot)))
+    return tuple(decoding.summary(row) for row in rows.order_by("-created_at", "-id"))
 
 
-def list_pinned_revisions(hub: str, pin: str) -> dict[str, int]:
-    """Return instance id → revision of the pinned instances that still exist, for tags."""
-    rows = Instance.objects.filter(hub__name=hub, pk__in=_unpack(pin)).order_by("-id")
+def list_snapshot_revisions(hub: str, snapshot: str) -> dict[str, int]:
+    """Return instance id → revision of its instances that still exist, for tags."""
+    rows = Instance.objects.filter(hub__name=hub, pk__in=_unpack(snapshot)).order_by("-id")
     return dict(rows.values_list("instance_id", "revision"))
 
 
@@ -52,11 +50,11 @@ def _pack(keys: Iterable[int]) -> str:
     return urlsafe_b64encode(bytes(out)).decode().rstrip("=")
 
 
-def _unpack(pin: str) -> list[int]:
+def _unpack(snapshot: str) -> list[int]:
     try:
-        data = urlsafe_b64decode(pin + "=" * (-len(pin) % 4))
+        data = urlsafe_b64decode(snapshot + "=" * (-len(snapshot) % 4))
     except ValueError:
-        raise InvalidError("The page's mark is damaged. Reload the page.", code="cursor.invalid") from None
+        raise InvalidError("The page's snapshot is damaged. Reload the page.", code="cursor.invalid") from None
     keys: list[int] = []
     last = number = shift = 0
     for byte in data:

@@ -30,7 +30,7 @@ def reads(permission: Permission = Permission.INSTANCES_READ) -> Callable[[View]
             actor = actor_from_user(request.user)
             if actor is None:
                 return responses.sign_in_first(request)
-            if not can(actor, Permission.INSTANCES_READ, hub) or not (hub == conf.HUB or hub in queries.list_hubs()):
+            if not can(actor, Permission.INSTANCES_READ, hub) or not queries.has_hub(hub):
                 record_refusal(request, actor, "hub")
                 raise Http404("There is no such hub, or you have no role in it.")
             if not can(actor, permission, hub):

@@ -16,8 +16,8 @@ from orchestrations.control.operations import Operations
 from orchestrations.errors import DurableError, InstanceExistsError
 from orchestrations.web import actions, responses
 from orchestrations.web.forms import DecisionForm, EventForm, ReasonForm, StartForm, TerminationForm
-from orchestrations.web.presenters import instance_url
-from orchestrations.web.sources import Source
+from orchestrations.web.page_data import PageData
+from orchestrations.web.presenters.rows import instance_url
 from orchestrations.web.views import instances
 from orchestrations.web.views.access import reads
 
@@ -59,7 +59,7 @@ def raise_event(request: HttpRequest, actor: Actor, hub: str, instance_id: str) 
     def act(operations: Operations, values: dict[str, Any]) -> str:
         name = values["event_name"]
         event_id = values["event_id"] or None
-        operations.raise_event(instance_id, name, values["event_data"], event_id=event_id, seen=form.seen)
+        operations.raise_event(instance_id, name, values["event_data"], event_id=event_id, expected=form.expected)
         return f"Event {name} is on its way."
 
     return _answer(request, actor, hub, instance_id, form, act, "_event_form.html")
@@ -74,9 +74,9 @@ def suspension(request: HttpRequest, actor: Actor, hub: str, instance_id: str) -
 
     def act(operations: Operations, values: dict[str, Any]) -> str:
         if ends:
-            done = operations.resume(instance_id, values["reason"], seen=form.seen)
+            done = operations.resume(instance_id, values["reason"], expected=form.expected)
             return "Resumed." if done else "It was not suspended."
-        done = operations.suspend(instance_id, values["reason"], seen=form.seen)
+        done = operations.suspend(instance_id, values["reason"], expected=form.expected)
         return "Suspended." if done else "It was suspended already."
 
     return _answer(request, actor, hub, instance_id, form, act, "_suspend_form.html")
@@ -89,7 +89,7 @@ def terminate(request: HttpRequest, actor: Actor, hub: str, instance_id: str) ->
     form = TerminationForm(request.POST)
 
     def act(operations: Operations, values: dict[str, Any]) -> str:
-        operations.terminate(instance_id, values["reason"], seen=form.seen)
+        operations.terminate(instance_id, values["reason"], expected=form.expected)
         return "Termination is on its way."
 
     return _answer(request, actor, hub, instance_id, form, act, "_terminate_form.html")
@@ -139,7 +139,7 @@ def _answer(
 def _form_page(
     request: HttpRequest, actor: Actor, hub: str, instance_id: str, form: forms.Form, template: str, status: int
 ) -> HttpResponse:
-    instance = Source(hub).instance(instance_id)
+    instance = PageData(hub).instance(instance_id)
     if instance is None:
         return responses.refused(request, actions.gone(instance_id), _back(hub), actor, hub)
     view = actions.present(hub, instance, actor)
