@@ -27,6 +27,7 @@ class Defaults:
     FAN_OUT: int = 10_000
     HISTORY_EVENTS: int = 200_000
     INBOX_MESSAGES: int = 10_000
+    RECEIPT_SECONDS: float = 7 * 86400.0
 
     BURST_SECONDS: float = 1.0
     CLAIM_SIZE: int = 100
@@ -53,6 +54,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "FAN_OUT": (1, 1_000_000),
     "HISTORY_EVENTS": (100, 10_000_000),
     "INBOX_MESSAGES": (10, 1_000_000),
+    "RECEIPT_SECONDS": (60.0, 366 * 86400.0),
     "BURST_SECONDS": (0.0, 60.0),
     "CLAIM_SIZE": (1, 1000),
     "CLAIM_SECONDS": (0.001, 5.0),
@@ -100,12 +102,12 @@ def given_names() -> list[str]:
 
 def default_queue() -> str:
     """Return the name of the hub's default queue, as the database and RQ know it."""
-    return f"{conf.HUB}.{conf.QUEUE}"
+    return queue_name(conf.HUB)
 
 
-def activity_queue(name: str | None) -> str:
-    """Return the queue of activities that are declared with `queue=name`."""
-    return f"{conf.HUB}.{name or conf.QUEUE}"
+def queue_name(hub: str, queue: str | None = None) -> str:
+    """Return the full name of a hub's queue; without a name that of its default queue."""
+    return f"{hub}.{queue or conf.QUEUE}"
 
 
 def channel_backend() -> str:

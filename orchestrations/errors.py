@@ -38,6 +38,18 @@ class InstanceNotFoundError(DurableError):
         self.instance_id = instance_id
 
 
+class HubNotFoundError(DurableError):
+    """There is no task hub of that name."""
+
+    code = "hub.unknown"
+
+    def __init__(self, hub: str) -> None:
+        super().__init__(
+            f"There is no task hub '{hub}'. A worker makes it: 'manage.py durable_worker --queue {hub}.default'."
+        )
+        self.hub = hub
+
+
 class InstanceExistsError(DurableError):
     """An instance with that id exists and the reuse policy does not replace it."""
 

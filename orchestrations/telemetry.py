@@ -8,6 +8,7 @@ from typing import Any
 logger = logging.getLogger("orchestrations")
 
 TURN_DROPPED = "turn.dropped"
+EVENT_UNDELIVERED = "event.undelivered"
 RESULT_REFUSED = "result.refused"
 BATCH_SPLIT = "batch.split"
 BODY_REPLAYED = "body.replayed"

@@ -10,9 +10,11 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 
 from orchestrations.control.actors import Actor, Role, actor_from_user
+from orchestrations.engine.encoding import encode
+from orchestrations.engine.events import ExecutionStarted
 from orchestrations.engine.state import Status
 from orchestrations.store import clock
-from orchestrations.store.models import HistoryEvent, Instance, TaskHub
+from orchestrations.store.models import Gate, HistoryEvent, Instance, Payload, Schedule, TaskHub
 
 HUB = "main"
 PASSWORD = "only-for-tests-1"
@@ -38,8 +40,13 @@ def make_actor(name: str, *roles: str) -> Actor:
     return actor
 
 
+SCHEDULED = ("queue", "capability", "due_at", "gate", "execution", "position", "revision", "updated_at", "waiting")
+MARKED = ("blocked", "blocked_detail")
+TEXTS = ("output", "failure", "custom_status")
+
+
 def make_row(**members: Any) -> Instance:
-    """Insert an instance as if a worker had left it like this; it never runs."""
+    """Insert an instance as if a worker had left it like this; it never runs. `input` becomes its first event."""
     hub, _ = TaskHub.objects.get_or_create(name=members.pop("hub", HUB))
     now = clock.now()
     ended = members.get("status") in {Status.COMPLETED, Status.FAILED, Status.TERMINATED}
@@ -48,14 +55,54 @@ def make_row(**members: Any) -> Instance:
         "instance_id": uuid.uuid4().hex,
         "name": "Order",
         "status": Status.RUNNING,
-        "queue": "nobody.serves.this",
-        "execution": uuid.uuid4().hex,
         "created_at": now - timedelta(minutes=5),
-        "updated_at": now - timedelta(minutes=1),
         "started_at": now - timedelta(minutes=5),
         "completed_at": now if ended else None,
     }
-    return Instance.objects.create(**{**values, **members})
+    schedule: dict[str, Any] = {
+        "queue": "nobody.serves.this",
+        "capability": "Order",
+        "execution": uuid.uuid4().hex,
+        "updated_at": now - timedelta(minutes=1),
+        "gate": Gate.CLOSED if ended else Gate.OPEN,
+    }
+    given_input = members.pop("input", None)
+    schedule |= {name: members.pop(name) for name in (*SCHEDULED, *MARKED) if name in members}
+    texts = {name: members.pop(name) for name in TEXTS if name in members}
+    row = Instance.objects.create(**{**values, **members})
+    Schedule.objects.create(instance=row, **schedule)
+    if texts:
+        Payload.objects.create(instance=row, **texts)
+    if given_input is not None:
+        _begin_with(row, given_input)
+    return row
+
+
+def change(row: Instance, **members: Any) -> None:
+    """Let the instance's rows be as given, as if a worker had changed them."""
+    facts = {k: v for k, v in members.items() if k not in (*SCHEDULED, *MARKED, *TEXTS)}
+    schedule = {k: v for k, v in members.items() if k in (*SCHEDULED, *MARKED)}
+    texts = {k: v for k, v in members.items() if k in TEXTS}
+    if facts:
+        Instance.objects.filter(pk=row.pk).update(**facts)
+    if schedule:
+        Schedule.objects.filter(pk=row.pk).update(**schedule)
+    if texts:
+        Payload.objects.update_or_create(instance_id=row.pk, defaults=texts)
+
+
+def _begin_with(row: Instance, text: str) -> None:
+    started = ExecutionStarted(
+        timestamp=row.created_at,
+        name=row.name,
+        instance_id=row.instance_id,
+        execution_id=row.schedule.execution,
+        input=text,
+    )
+    body, execution = encode(started), row.schedule.execution
+    HistoryEvent.objects.create(instance=row, execution=execution, sequence=0, kind=started.kind, body=body)
+    row.schedule.position = 1
+    row.schedule.save()
 
 
 def waiting_for(*names: str, sequence: int = 2) -> str:
@@ -68,17 +115,18 @@ def waiting_for(*names: str, sequence: int = 2) -> str:
 def make_history(row: Instance, number: int, **members: Any) -> None:
     """Append so many scheduled activities to the row's history."""
     body = {"EventType": "TaskScheduled", "Timestamp": "2026-03-01T08:00:00.1000000Z", "Name": "Charge", **members}
+    schedule = Schedule.objects.get(pk=row.pk)
     events = [
         HistoryEvent(
             instance=row,
-            execution=row.execution,
+            execution=schedule.execution,
             sequence=i,
             kind=body["EventType"],
             body=json.dumps(body | {"EventId": i}),
         )
-        for i in range(row.next_sequence, row.next_sequence + number)
+        for i in range(schedule.position, schedule.position + number)
     ]
     HistoryEvent.objects.bulk_create(events)
-    row.next_sequence += number
-    row.revision += 1
-    row.save()
+    schedule.position += number
+    schedule.revision += 1
+    schedule.save()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -13,7 +13,7 @@ from django.db import transaction
 from orchestrations.authoring.registry import ORCHESTRATOR, registry
 from orchestrations.client import decoding, queries
 from orchestrations.client.status import InstanceDetail, OrchestrationStatus
-from orchestrations.conf import conf
+from orchestrations.conf import conf, queue_name
 from orchestrations.engine import ids, payloads
 from orchestrations.engine.events import (
     EventRaised,
@@ -25,7 +25,8 @@ from orchestrations.engine.events import (
 from orchestrations.engine.failures import cut
 from orchestrations.engine.state import Status
 from orchestrations.errors import InstanceNotFoundError, InvalidError, LimitExceededError
-from orchestrations.store import clock, codec, inbox, instances
+from orchestrations.store import clock, codec, hubs, inbox, instances, reuse
+from orchestrations.store.inbox import NewMessage
 
 REASON_LIMIT = 4096
 TAG_COUNT, TAG_NAME, TAG_VALUE = 20, 64, 256
@@ -51,7 +52,7 @@ class DurableClient:
         client_input: Any = None,
         version: str | None = None,
         *,
-        if_exists: str = instances.REPLACE_TERMINAL,
+        if_exists: str = reuse.REPLACE_TERMINAL,
         tags: Mapping[str, str] | None = None,
         start_at: datetime | None = None,
         priority: int = 0,
@@ -70,17 +71,17 @@ class DurableClient:
         new = instances.NewInstance(
             instance_id=ids.check_instance_id(uuid.uuid4().hex if instance_id is None else instance_id),
             name=wanted,
-            queue=f"{self.hub}.{conf.QUEUE}",
+            queue=queue_name(self.hub),
             created_at=clock.now(),
             version=version or conf.DEFAULT_VERSION or None,
             input=_text(client_input, input_json, "The input"),
             tags=_check_tags(tags or {}),
             priority=priority,
             start_at=_aware(start_at),
-            hub_id=instances.hub_id_of(self.hub),  # last, for it may create the hub
+            hub_id=hubs.find(self.hub),  # last, for it may create the settings' hub
         )
         with transaction.atomic():
-            return instances.create(new, if_exists)
+            return reuse.create(new, if_exists)
 
     def raise_event(
         self,
@@ -102,13 +103,14 @@ class DurableClient:
             _check_event_id(event_id)
         text = _text(event_data, data_json, "The event's data")
         with transaction.atomic():
-            row = instances.lock_live(self.hub, instance_id, "event")
+            target = instances.lock_live(self.hub, instance_id, "event")
             now = clock.now()
-            if event_id is not None and not instances.accept_event(row.pk, event_id, event_name, now):
+            until = now + timedelta(seconds=conf.RECEIPT_SECONDS)
+            if event_id is not None and not instances.accept_event(target.id, event_id, event_name, now, until):
                 return False
-            self._check_inbox(row.pk)
+            self._check_inbox(target.id)
             event = EventRaised(timestamp=now, name=event_name, input=text)
-            inbox.deliver(row.pk, event, visible_at=now, dedup_key=f"event/{uuid.uuid4().hex}")
+            inbox.send([NewMessage(target.id, event, f"client/{uuid.uuid4().hex}")], {target.id: target}, now)
         return True
 
     def terminate(self, instance_id: str, reason: str = "", *, recursive: bool = True) -> None:
@@ -197,11 +199,11 @@ class DurableClient:
         unless: Callable[[Status], bool] = lambda status: False,
     ) -> bool:
         with transaction.atomic():
-            row = instances.lock_live(self.hub, instance_id, refused)
-            if unless(Status(row.status)) and not inbox.has_control(row.pk):
+            target = instances.lock_live(self.hub, instance_id, refused)
+            if unless(instances.status_of(target.id)) and not inbox.has_control(target.id):
                 return False
             now = clock.now()
-            inbox.deliver(row.pk, make(now), visible_at=now, dedup_key=f"control/{uuid.uuid4().hex}")
+            inbox.send([NewMessage(target.id, make(now), f"client/{uuid.uuid4().hex}")], {target.id: target}, now)
         return True
 
     def _check_inbox(self, instance: int) -> None:
@@ -211,7 +213,7 @@ class DurableClient:
             raise LimitExceededError(text, code="inbox.full", size=limit, limit=limit)
 
 
-_POLICIES = (instances.REPLACE_TERMINAL, instances.ERROR, instances.RETURN_EXISTING, instances.REPLACE_ANY)
+_POLICIES = (reuse.REPLACE_TERMINAL, reuse.ERROR, reuse.RETURN_EXISTING, reuse.REPLACE_ANY)
 
 
 def _status_of(found: InstanceDetail, *, show_input: bool) -> OrchestrationStatus:

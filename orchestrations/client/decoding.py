@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrations.client.status import Blocked, Failure, InstanceDetail, InstanceFacts, InstanceSummary, Wait
 from orchestrations.engine.state import Status
-from orchestrations.store.models import Instance
+from orchestrations.store.models import Instance, Payload, Schedule
 
 
 def summary(row: Instance) -> InstanceSummary:
@@ -18,18 +18,17 @@ def summary(row: Instance) -> InstanceSummary:
 
 def facts(row: Instance) -> InstanceFacts:
     """Return one instance without its payloads."""
-    return InstanceFacts(**_summary_members(row), execution_id=row.execution, history_length=row.next_sequence)
+    return InstanceFacts(**_facts_members(row))
 
 
-def detail(row: Instance) -> InstanceDetail:
-    """Return one instance with its payloads."""
+def detail(row: Instance, input_json: str | None) -> InstanceDetail:
+    """Return one instance with its payloads; the input is in its history or inbox, and not in its rows."""
+    payload = _payload(row)
     return InstanceDetail(
-        **_summary_members(row),
-        execution_id=row.execution,
-        history_length=row.next_sequence,
-        input_json=row.input,
-        output_json=row.output,
-        failure=failure(row.failure),
+        **_facts_members(row),
+        input_json=input_json,
+        output_json=payload.output if payload else None,
+        failure=failure(payload.failure) if payload else None,
     )
 
 
@@ -43,27 +42,38 @@ def failure(text: str | None) -> Failure | None:
     return _failure(json.loads(text)) if text else None
 
 
+def _payload(row: Instance) -> Payload | None:
+    """The row that is there once there is anything to hold."""
+    return getattr(row, "payload", None)
+
+
 def _summary_members(row: Instance) -> dict[str, Any]:
+    schedule, payload = row.schedule, _payload(row)
     return {
         "instance_id": row.instance_id,
         "name": row.name,
         "version": row.version,
         "status": Status(row.status),
-        "revision": row.revision,
+        "revision": schedule.revision,
         "created_at": row.created_at,
-        "updated_at": row.updated_at,
+        "updated_at": schedule.updated_at,
         "started_at": row.started_at,
         "completed_at": row.completed_at,
-        "custom_status_json": row.custom_status,
-        "blocked": _blocked(row),
-        "waiting": tuple(_wait(w) for w in json.loads(row.waiting)),
+        "custom_status_json": payload.custom_status if payload else None,
+        "blocked": _blocked(schedule),
+        "waiting": tuple(_wait(w) for w in json.loads(schedule.waiting)),
         "parent_instance_id": row.parent.instance_id if row.parent else None,
         "tags": json.loads(row.tags),
         "status_reason": row.status_reason,
     }
 
 
-def _blocked(row: Instance) -> Blocked | None:
+def _facts_members(row: Instance) -> dict[str, Any]:
+    position = {"execution_id": row.schedule.execution, "history_length": row.schedule.position}
+    return _summary_members(row) | position
+
+
+def _blocked(row: Schedule) -> Blocked | None:
     if not row.blocked:
         return None
     facts = json.loads(row.blocked_detail)

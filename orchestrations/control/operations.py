@@ -25,8 +25,7 @@ from orchestrations.errors import (
     NotWaitingError,
     PermissionDenied,
 )
-from orchestrations.store import clock, codec
-from orchestrations.store.models import Instance, TaskHub
+from orchestrations.store import clock, inbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +157,8 @@ class Operations:
         return done
 
     def _lock(self, instance_id: str) -> InstanceFacts:
-        """Lock the row first and read it by a later statement: what is read then is what the lock protects."""
-        hubs = TaskHub.objects.filter(name=self.hub).values("pk")  # not a join, which would lock the hub's row as well
-        rows = Instance.objects.select_for_update(no_key=True).filter(hub__in=hubs, instance_id=instance_id)
-        if not codec.is_storable(instance_id) or not list(rows.values_list("pk", flat=True)):
+        """Lock the instance first and read it by a later statement: what is read then is what the lock protects."""
+        if inbox.lock_named(self.hub, instance_id) is None:
             raise InstanceNotFoundError(instance_id)
         return queries.get_facts(self.hub, instance_id)
 

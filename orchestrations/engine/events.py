@@ -201,10 +201,15 @@ class EventSent(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRaised(HistoryEvent):
-    """An external event arrives."""
+    """An external event arrives.
+
+    `message_id` is its place in the inbox: if nobody waits for it, it goes back there when the execution continues as
+    new.
+    """
 
     name: str
     input: str | None = None
+    message_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,8 +28,9 @@ class Intake:
     needs_body: bool = False
 
 
-def take(status: Status, messages: Sequence[HistoryEvent]) -> Intake:
-    """Choose from `messages`, in order of arrival. While suspended, all but management stays where it is.
+def take(status: Status, messages: Sequence[HistoryEvent], *, has_begun: bool = True) -> Intake:
+    """Choose from `messages`, in order of arrival. While suspended, all but management stays where it is; so does what
+    arrives before the start (INS-7).
 
     A termination takes everything; of the rest only the start and external events stay visible (EVT-7).
     """
@@ -40,6 +41,7 @@ def take(status: Status, messages: Sequence[HistoryEvent]) -> Intake:
         return Intake(list(range(len(messages))), [*visible, termination], termination)
     intake = Intake(is_suspended=status is Status.SUSPENDED)
     held: list[int] = []
+    is_startable = has_begun or any(isinstance(m, ExecutionStarted) for m in messages)
     # an execution's start comes before all that reached it, whatever the order in which the rows were read
     order = sorted(range(len(messages)), key=lambda i: not isinstance(messages[i], ExecutionStarted))
     for place in order:
@@ -48,10 +50,10 @@ def take(status: Status, messages: Sequence[HistoryEvent]) -> Intake:
             intake.is_suspended = isinstance(message, ExecutionSuspended)
             intake.reason = message.reason or ""
             _apply(intake, messages, [place])
-            if not intake.is_suspended:
+            if not intake.is_suspended and is_startable:
                 _apply(intake, messages, held)
                 held = []
-        elif intake.is_suspended:
+        elif intake.is_suspended or not is_startable:
             held.append(place)
         else:
             _apply(intake, messages, [place])

@@ -31,7 +31,10 @@ from orchestrations.engine.state import InstanceFacts, Status
 
 @dataclass(slots=True)
 class TurnPlan:
-    """What the store makes true. `outcome` goes to the parent; `next_messages` begin the next execution."""
+    """What the store makes true. `outcome` goes to the parent; `next_messages` begin the next execution.
+
+    `leaves_open`: an execution that ends may leave timers and outcomes of tasks that had not settled.
+    """
 
     now: datetime
     status: Status
@@ -52,6 +55,7 @@ class TurnPlan:
     next_execution: str | None = None
     next_version: str | None = None
     next_messages: list[HistoryEvent] = field(default_factory=list)
+    leaves_open: bool = True
 
     @property
     def is_terminal(self) -> bool:
@@ -73,6 +77,7 @@ def make_plan(facts: InstanceFacts, result: TurnResult, *, next_execution: str, 
         withdrawn_timers=result.withdrawn_timers,
         custom_status=result.custom_status,
         custom_status_changed=result.custom_status_changed,
+        leaves_open=result.open_tasks > 0,
     )
     for event in result.scheduled:
         _DESTINATIONS[type(event)](plan).append(event)

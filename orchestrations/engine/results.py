@@ -68,3 +68,4 @@ class TurnResult:
     withdrawn_timers: list[int] = field(default_factory=list)
     unprocessed: list[EventRaised] = field(default_factory=list)
     ignored: int = 0
+    open_tasks: int = 0

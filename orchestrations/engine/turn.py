@@ -101,6 +101,7 @@ class Turn:
             withdrawn_timers=self._withdrawn,
             unprocessed=self._unprocessed() if self.completion is not None else [],
             ignored=self._ignored,
+            open_tasks=len(self._open),
         )
         self._withdrawn, self._late, self._ignored = [], [], 0
         return result

@@ -44,7 +44,7 @@ class ActivityRunner:
         if function is None:
             return None
         if refusal := _refuse_lost(activity, function):
-            telemetry.report(telemetry.ACTIVITY_LOST, activity=activity.name, attempts=activity.lost_attempts)
+            telemetry.report(telemetry.ACTIVITY_LOST, activity=activity.name, attempts=activity.losses)
             return Result(activity, _failed(activity, FailureDetails(LOST, refusal, is_non_retriable=False)))
         seconds = function.timeout.total_seconds() if function.timeout else self._seconds
         if self._watch is not None:
@@ -105,10 +105,10 @@ def _context(activity: ClaimedActivity) -> ActivityContext:
 
 
 def _refuse_lost(activity: ClaimedActivity, function: Function) -> str:
-    if not activity.lost_attempts:
+    if not activity.losses:
         return ""
-    if activity.lost_attempts >= conf.LOST_ATTEMPTS:
-        return f"A worker was lost {activity.lost_attempts} times while it ran {activity.name}. See the workers' logs."
+    if activity.losses >= conf.LOST_ATTEMPTS:
+        return f"A worker was lost {activity.losses} times while it ran {activity.name}. See the workers' logs."
     if function.at_most_once:
         return f"A worker was lost while it ran {activity.name}, which may run at most once."
     return ""

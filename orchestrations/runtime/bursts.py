@@ -9,7 +9,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from orchestrations import telemetry
@@ -21,12 +20,15 @@ from orchestrations.runtime.live_bodies import LiveBodies
 from orchestrations.runtime.pace import Pace
 from orchestrations.runtime.turns import Held, Parked, run_turn
 from orchestrations.runtime.watch import TURN, Watch
-from orchestrations.store import activities, claims, clock, leases, looks, turns
+from orchestrations.store import activities, claims, clock, histories, leases, looks
 from orchestrations.store.activities import Result
+from orchestrations.store.batch import Committed, TurnCommit
 from orchestrations.store.claims import ClaimedActivity, ClaimLimits
-from orchestrations.store.turns import Committed, TurnCommit
+from orchestrations.store.looks import Question
 
 DEFER_SECONDS = 10.0
+HISTORY_BYTES = 32 * 1024 * 1024
+"""How much history a round loads at most; what is above it waits in our hands for the next round."""
 
 
 class WorkerState:
@@ -83,7 +85,9 @@ class Burst:
         self._claimed_at = time.monotonic()
         size = 1 if conf.ALWAYS_REPLAY else conf.CLAIM_SIZE
         most = 0 if self._todo else self._worker.pace.activities_to_claim()
-        limits = ClaimLimits(max(1, size - len(self._held)), min(most, size * 10), conf.LEASE_SECONDS)
+        limits = ClaimLimits(
+            max(1, size - len(self._held)), min(most, size * 10), conf.LEASE_SECONDS, may_take_lost=not self._has_work()
+        )
         crashpoint("before-claim")
         found = claims.claim(self._queue, self._worker.owner, limits, clock.now())
         crashpoint("after-claim")
@@ -94,21 +98,34 @@ class Burst:
         return bool(fresh or found.activities)
 
     def _load(self, fresh: list[Held]) -> None:
-        """Load what the instances have to take, and the histories of those that have no live body."""
-        waiting = looks.look([held.key for held in fresh], clock.now())
+        """Load what the instances have to take, and find their live bodies."""
+        questions = [
+            Question(held.key, held.claimed.facts.status, is_first=not held.claimed.row.position) for held in fresh
+        ]
+        waiting = looks.look(questions, clock.now())
         for held in fresh:
             held.turn = self._worker.bodies.take(held.claimed)
             if held.key in waiting:
-                held.letters = waiting[held.key].letters
+                held.messages = waiting[held.key].messages
             self._held[held.key] = held
-        self._load_histories(fresh)
 
-    def _load_histories(self, fresh: list[Held]) -> None:
-        bare = [held for held in fresh if held.turn is None and held.claimed.history_length]
+    def _load_histories(self, ready: list[Held]) -> list[Held]:
+        """Load the histories of those that have no live body; return those that may be turned in this round."""
+        chosen: list[Held] = []
+        bare: list[Held] = []
+        size = 0
+        for held in ready:
+            if held.turn is None and held.claimed.row.position:
+                size += held.claimed.row.history_bytes
+                if chosen and size > HISTORY_BYTES:
+                    continue
+                bare.append(held)
+            chosen.append(held)
         if bare:
             telemetry.report(telemetry.BODY_REPLAYED, level=logging.DEBUG, instances=len(bare))
-            for key, history in turns.load_history([held.claimed for held in bare]).items():
+            for key, history in histories.load([held.claimed for held in bare]).items():
                 self._held[key].history = history
+        return chosen
 
     # --- a round
 
@@ -127,7 +144,7 @@ class Burst:
         """Run the turns and commit their plans together."""
         now, commits, by_key = clock.now(), [], {}
         is_last = self._is_over()
-        for held in ready:
+        for held in self._load_histories(ready):
             commit = self._run_turn(held, now)
             if commit is not None:
                 commit.keep = not is_last
@@ -142,7 +159,7 @@ class Burst:
         if answers is None:
             return self._drop_all()
         for commit, answer in zip(commits, answers, strict=True):
-            self._follow(by_key[commit.held.lease.instance], commit, answer)
+            self._follow(by_key[commit.key], commit, answer)
         return None
 
     def _run_turn(self, held: Held, now: datetime) -> TurnCommit | None:
@@ -150,8 +167,8 @@ class Burst:
         if watch is not None:
             watch.begin(TURN, conf.TURN_SECONDS)
         try:
-            if held.claimed.lost_turns >= conf.LOST_TURNS:
-                raise Parked("lost-turns", f"A worker was lost in each of the last {held.claimed.lost_turns} turns.")
+            if held.claimed.row.losses >= conf.LOST_TURNS:
+                raise Parked("lost-turns", f"A worker was lost in each of the last {held.claimed.row.losses} turns.")
             commit, left = run_turn(held, now)
         except Parked as parked:
             self._park(held, parked)
@@ -177,26 +194,34 @@ class Burst:
     def _follow(self, held: Held, commit: TurnCommit, answer: Committed) -> None:
         """Take over what became of a plan."""
         held.results = []
-        if answer.is_dropped:
-            telemetry.report(telemetry.TURN_DROPPED, level=logging.WARNING, instance=held.claimed.facts.instance_id)
+        instance = held.claimed.facts.instance_id
+        if answer.is_dropped or answer.held is None:
+            telemetry.report(telemetry.TURN_DROPPED, level=logging.WARNING, instance=instance)
             self._elsewhere += answer.results_in_hand
             held.drop_body()
             del self._held[held.key]
-            leases.release([held.claimed.lease])  # a lost result drops the plan, but the lease may be ours still
+            leases.release([held.claimed], clock.now())  # what was lost may be a result; the lease may be ours still
             return
-        _move_on(held, commit)
+        for receiver in answer.undelivered:
+            telemetry.report(telemetry.EVENT_UNDELIVERED, level=logging.WARNING, instance=instance, receiver=receiver)
+        if answer.held.row.execution != held.claimed.row.execution:
+            held.drop_body()
+        held.claimed = answer.held
         self._todo.extend(answer.share)
-        held.letters = answer.waiting.letters if answer.is_kept else []
+        held.messages = answer.waiting.messages if answer.is_kept else []
         if not answer.is_kept:
             del self._held[held.key]
-            if held.turn is not None:
-                if held.claimed.facts.status.is_terminal:
-                    held.turn.close()
-                else:
-                    self._worker.bodies.put(held.claimed, held.turn)
+            self._keep_body(held)
         elif conf.ALWAYS_REPLAY:
             held.drop_body()
-            self._load_histories([held])
+
+    def _keep_body(self, held: Held) -> None:
+        if held.turn is None:
+            return
+        if held.claimed.facts.status.is_terminal:
+            held.turn.close()
+        else:
+            self._worker.bodies.put(held.claimed, held.turn)
 
     def _park(self, held: Held, parked: Parked) -> None:
         instance = held.claimed.facts.instance_id
@@ -240,11 +265,10 @@ class Burst:
     # --- giving back
 
     def _release(self, helds: list[Held]) -> None:
-        leases.release([held.claimed.lease for held in helds])
+        leases.release([held.claimed for held in helds], clock.now())
         for held in helds:
             del self._held[held.key]
-            if held.turn is not None:
-                self._worker.bodies.put(held.claimed, held.turn)
+            self._keep_body(held)
 
     def _give_back(self) -> None:
         """Settle the results in hand, give back leases and activities not begun; what is left due is woken for."""
@@ -263,25 +287,3 @@ class Burst:
         self._held.clear()
         self._todo.clear()
         leases.hand_back(self._worker.owner)
-
-
-def _move_on(held: Held, commit: TurnCommit) -> None:
-    """The claimed row as it is after the commit."""
-    plan, claimed = commit.plan, held.claimed
-    claimed.revision += 1
-    claimed.lost_turns = 0
-    claimed.blocked = claimed.blocked_detail = ""
-    if plan is None:
-        return
-    claimed.turned_at = plan.now
-    if plan.next_execution is not None:
-        held.drop_body()
-        claimed.history_length = 0
-        claimed.waiting = "[]"
-        claimed.facts = replace(
-            claimed.facts, status=plan.status, execution_id=plan.next_execution, version=plan.next_version
-        )
-        return
-    claimed.history_length += len(plan.events)
-    claimed.waiting = turns.waiting_text(plan)
-    claimed.facts = replace(claimed.facts, status=plan.status)

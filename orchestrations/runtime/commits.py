@@ -12,8 +12,8 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from orchestrations import telemetry
 from orchestrations.conf import conf
-from orchestrations.store import leases, turns
-from orchestrations.store.turns import Committed, TurnCommit
+from orchestrations.store import advance, commit, leases, retry
+from orchestrations.store.batch import Committed, TurnCommit
 
 TRIES = 5
 
@@ -21,23 +21,25 @@ TRIES = 5
 def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str) -> list[Committed] | None:
     """Commit the plans; one answer for each, or None if they were stored but the answer was lost.
 
-    Turns are pure, so after a serialization failure or a deadlock the same plans are tried again. Another error is
-    one plan's: they are tried one by one, and the plan that fails alone parks its instance.
+    Turns are pure, so after a serialization failure, a deadlock or a broken connection the same plans are tried again.
+    After any other error, and where somebody else keeps a row locked, they are tried one by one: the plan that the
+    database refuses parks its instance, the one that finds its row locked is dropped, to be turned again later.
     """
     for number in range(TRIES):
         try:
-            return turns.commit_turns(commits, now, conf.LEASE_SECONDS)
+            return commit.commit_turns(commits, now, conf.LEASE_SECONDS)
         except (OperationalError, InterfaceError) as error:
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, tries=number + 1)
             _drop_broken_connection()
-            if any(_is_stored(commit) for commit in commits):
-                telemetry.report(telemetry.COMMIT_UNKNOWN, level=logging.WARNING, plans=len(commits))
+            if _are_stored(commits):
                 return None
+            if retry.is_lock_wait(error) or not retry.is_transient(error):
+                break
             time.sleep(random.random() * 0.05 * 2**number)
         except DatabaseError as error:
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, plans=len(commits))
             break
-    return [_commit_alone(commit, now, fingerprint) for commit in commits]
+    return [_commit_alone(one, now, fingerprint) for one in commits]
 
 
 def _drop_broken_connection() -> None:
@@ -46,15 +48,26 @@ def _drop_broken_connection() -> None:
         connection.close()
 
 
-def _is_stored(commit: TurnCommit) -> bool:
-    events = len(commit.plan.events) if commit.plan else 0
-    return events > 0 and turns.is_committed(commit.held, commit.held.history_length + events)
+def _are_stored(commits: Sequence[TurnCommit]) -> bool:
+    """Tell whether a commit that raised was stored all the same: the answer to COMMIT may be what was lost."""
+    told = next((one for one in commits if one.plan and one.plan.events), None)
+    if told is None or told.plan is None or not advance.is_committed(told.held, len(told.plan.events)):
+        return False
+    telemetry.report(telemetry.COMMIT_UNKNOWN, level=logging.WARNING, plans=len(commits))
+    return True
 
 
-def _commit_alone(commit: TurnCommit, now: datetime, fingerprint: str) -> Committed:
+def _commit_alone(one: TurnCommit, now: datetime, fingerprint: str) -> Committed:
+    dropped = Committed(is_dropped=True, results_in_hand=one.results)
     try:
-        return turns.commit_turns([commit], now, conf.LEASE_SECONDS)[0]
+        return commit.commit_turns([one], now, conf.LEASE_SECONDS)[0]
     except DatabaseError as error:
+        _drop_broken_connection()
+        if _are_stored([one]):
+            return Committed(is_dropped=True)
+        if retry.is_transient(error):
+            telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, plans=1)
+            return dropped
         message = f"What the turn decided cannot be stored ({type(error).__name__}: {error})."
-        leases.park(commit.held, "payload", message, fingerprint, now)
-        return Committed(is_dropped=True, results_in_hand=commit.results)
+        leases.park(one.held, "payload", message, fingerprint, now)
+        return dropped

@@ -1,7 +1,7 @@
 """Bounded cache of suspended bodies. It is an accelerator: a body that is not here is made again by replay.
 
-A body is kept as of its last commit, under execution, history length and lease epoch; any other holder in between has
-raised the epoch further than by our own claim, so a body that has fallen behind is never used.
+A body is kept as of its last commit, under execution and lease epoch. Whoever writes to a history raises the epoch:
+another holder by his claim, a rewind by itself. So a body that has fallen behind is never used.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import OrderedDict
 from orchestrations.engine.turn import Turn
 from orchestrations.store.claims import ClaimedInstance
 
-Key = tuple[str, int, int]
+Key = tuple[str, int]
 
 
 class LiveBodies:
@@ -23,10 +23,10 @@ class LiveBodies:
 
     def take(self, held: ClaimedInstance) -> Turn | None:
         """Return the body if it is exactly at this point; it leaves the cache, and is closed if it is not."""
-        key, turn = self._bodies.pop(held.lease.instance, (None, None))
+        key, turn = self._bodies.pop(held.row.instance_id, (None, None))
         if turn is None:
             return None
-        if key == (held.facts.execution_id, held.history_length, held.lease.epoch - 1):
+        if key == (held.row.execution, held.row.lease_epoch - 1):
             return turn
         turn.close()
         return None
@@ -35,7 +35,7 @@ class LiveBodies:
         """Keep the body as of a commit that is known to be good."""
         if not self._size:
             return turn.close()
-        self._bodies[held.lease.instance] = ((held.facts.execution_id, held.history_length, held.lease.epoch), turn)
+        self._bodies[held.row.instance_id] = ((held.row.execution, held.row.lease_epoch), turn)
         while len(self._bodies) > self._size:
             _, (_, oldest) = self._bodies.popitem(last=False)
             oldest.close()

@@ -10,19 +10,20 @@ from datetime import datetime
 
 from orchestrations.authoring.context import body_of
 from orchestrations.authoring.registry import ACTIVITY, ORCHESTRATOR, registry
-from orchestrations.conf import activity_queue, conf
+from orchestrations.conf import conf, queue_name
 from orchestrations.engine import encoding
-from orchestrations.engine.events import HistoryEvent
+from orchestrations.engine.events import EventRaised, ExecutionStarted, ExecutionTerminated, HistoryEvent, TimerFired
 from orchestrations.engine.intake import Intake, take
 from orchestrations.engine.payloads import Limits
 from orchestrations.engine.plan import TurnPlan, make_plan, plan_termination
 from orchestrations.engine.results import TurnLimits, TurnResult
+from orchestrations.engine.state import Status
 from orchestrations.engine.turn import Turn
 from orchestrations.errors import DurableError, LimitExceededError, NondeterminismError, NotRegisteredError
 from orchestrations.store.activities import Result
+from orchestrations.store.batch import TurnCommit
 from orchestrations.store.claims import ClaimedInstance
-from orchestrations.store.looks import Letter
-from orchestrations.store.turns import TurnCommit
+from orchestrations.store.looks import Message
 
 MARKS = {
     "nondeterminism": "nondeterminism",
@@ -31,6 +32,9 @@ MARKS = {
     "limit.history": "history-limit",
 }
 """Error code → mark: what parks an instance instead of ending it (REL-11)."""
+
+
+TERMINATION = ExecutionTerminated.__name__
 
 
 class Parked(Exception):
@@ -48,18 +52,18 @@ class Held:
     claimed: ClaimedInstance
     turn: Turn | None = None
     history: list[str] = field(default_factory=list)
-    letters: list[Letter] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
 
     @property
     def key(self) -> int:
         """The instance's key."""
-        return self.claimed.lease.instance
+        return self.claimed.row.instance_id
 
     @property
     def has_news(self) -> bool:
         """True if there is something to take."""
-        return bool(self.letters or self.results)
+        return bool(self.results) or any(message.counts(self.claimed.facts.status) for message in self.messages)
 
     def awaits(self, execution: str) -> bool:
         """Tell whether an outcome of that execution is for the present one: numbers begin anew with each (TSK-7)."""
@@ -75,26 +79,83 @@ class Held:
 def run_turn(held: Held, now: datetime) -> tuple[TurnCommit, list[Result]]:
     """Run a turn over what the instance has to take: the plan to commit, and results that it cannot take now.
 
-    Raises `Parked`. The body that was used is in `held`; it is ahead of the history until the plan is committed.
+    Management needs no code, so it is obeyed where the rest of the turn cannot be run (NDT-7). Raises `Parked`. The
+    body that was used is in `held`; it is ahead of the history until the plan is committed.
     """
-    facts = held.claimed.facts
-    current = [letter for letter in held.letters if letter.execution in ("", facts.execution_id)]
-    outdated = [letter.id for letter in held.letters if letter.execution not in ("", facts.execution_id)]
-    events: list[HistoryEvent] = [_decode(letter) for letter in current]
-    intake = take(facts.status, [*events, *(r.event for r in held.results)])
-    split = len(current)
-    consumed = outdated + [current[place].id for place in intake.taken if place < split]
-    taken = {place - split for place in intake.taken if place >= split}
+    execution = held.claimed.facts.execution_id
+    current = [message for message in held.messages if message.execution in ("", execution)]
+    outdated = [message.id for message in held.messages if message.execution not in ("", execution)]
+    try:
+        commit, left = _run_turn(held, current, now)
+    except Parked:
+        management = [message for message in current if message.is_control]
+        if not management:
+            raise
+        held.drop_body()
+        results, held.results = held.results, []
+        commit, _ = _run_turn(held, management, now)
+        commit.is_stuck, left = True, results
+    commit.consumed += outdated
+    return commit, left
+
+
+def _run_turn(held: Held, messages: Sequence[Message], now: datetime) -> tuple[TurnCommit, list[Result]]:
+    arrived = _arrange(messages)
+    events: list[HistoryEvent] = [event for _, event in arrived]
+    begun = held.claimed.has_begun
+    intake = take(held.claimed.facts.status, [*events, *(r.event for r in held.results)], has_begun=begun)
+    split = len(arrived)
+    consumed = [arrived[place][0].id for place in intake.taken if place < split]
+    if intake.termination is not None:
+        consumed = [message.id for message in messages]  # also those that cannot be read
     if not intake.events:
-        return TurnCommit(held.claimed, None, outdated), held.results
+        return TurnCommit(held.claimed, None), held.results
     plan = _plan(held, intake, now)
+    taken = {place - split for place in intake.taken if place >= split}
     used = [r for place, r in enumerate(held.results) if place in taken]
     left = [r for place, r in enumerate(held.results) if place not in taken]
-    commit = TurnCommit(held.claimed, plan, consumed, used)
+    commit = TurnCommit(held.claimed, plan, _leave_carried(plan, consumed), used)
     for event in plan.activities:
         function = registry.find(ACTIVITY, event.name)
-        commit.queues.append(activity_queue(function.queue if function else None))
+        commit.queues.append(queue_name(held.claimed.hub, function.queue if function else None))
     return commit, left
+
+
+def _arrange(messages: Sequence[Message]) -> list[tuple[Message, HistoryEvent]]:
+    """Decode the messages and put them in order of arrival: by key, but timers by their instants among the others.
+
+    Raises `Parked` for one that cannot be read, unless a termination is among them, which does not need it (NDT-7).
+    """
+    is_ending = any(message.kind == TERMINATION for message in messages)
+    plain: list[tuple[Message, HistoryEvent]] = []
+    timers: list[tuple[Message, HistoryEvent]] = []
+    for message in messages:
+        try:
+            event = _decode(message)
+        except Parked:
+            if is_ending:
+                continue
+            raise
+        (timers if isinstance(event, TimerFired) else plain).append((message, event))
+    if not timers:
+        return plain
+    timers.sort(key=lambda pair: (pair[1].timestamp, pair[0].id), reverse=True)
+    found: list[tuple[Message, HistoryEvent]] = []
+    for message, event in plain:
+        while timers and timers[-1][1].timestamp < event.timestamp:
+            found.append(timers.pop())
+        found.append((message, event))
+    return found + timers[::-1]
+
+
+def _leave_carried(plan: TurnPlan, consumed: list[int]) -> list[int]:
+    """Return which messages are consumed: events of this turn that the next execution takes stay where they are."""
+    if plan.next_execution is None:
+        return consumed
+    here = set(consumed)
+    staying = {e.message_id for e in plan.next_messages if isinstance(e, EventRaised) and e.message_id in here}
+    plan.next_messages = [e for e in plan.next_messages if not (isinstance(e, EventRaised) and e.message_id in staying)]
+    return [key for key in consumed if key not in staying]
 
 
 def load_body(held: Held) -> Turn:
@@ -107,8 +168,8 @@ def load_body(held: Held) -> Turn:
             raise Parked("missing-function", error.message) from None
         held.turn = Turn(body_of(function), turn_limits())
         if held.history:
-            held.turn.replay([encoding.decode(text) for text in held.history])
-            held.history = []
+            history, held.history = held.history, []
+            held.turn.replay(_read_history(history))
     return held.turn
 
 
@@ -142,9 +203,11 @@ def _advance(held: Held, intake: Intake, now: datetime) -> TurnPlan:
         waiting = turn.waiting()
     else:  # management alone needs no code
         result = TurnResult(_not_before(held, now), intake.events, [], None, None, custom_status_changed=False)
-        waiting = json.loads(held.claimed.waiting)
+        waiting = json.loads(held.claimed.row.waiting)
     plan = make_plan(facts, result, next_execution=uuid.uuid4().hex, is_suspended=intake.is_suspended)
     plan.waiting = waiting
+    if plan.status is Status.RUNNING and not (held.claimed.has_begun or _begins(intake)):
+        plan.status = Status.PENDING  # suspended and resumed before its start (INS-7)
     if intake.reason is not None:
         plan.status_reason = intake.reason
     return plan
@@ -152,11 +215,11 @@ def _advance(held: Held, intake: Intake, now: datetime) -> TurnPlan:
 
 def _not_before(held: Held, now: datetime) -> datetime:
     """Time never goes back for an instance, whichever worker turns it (TIM-1)."""
-    return max(now, held.claimed.turned_at or now)
+    return max(now, held.claimed.row.turned_at or now)
 
 
 def _check_history(held: Held, plan: TurnPlan) -> None:
-    size, limit = held.claimed.history_length + len(plan.events), conf.HISTORY_EVENTS
+    size, limit = held.claimed.row.position + len(plan.events), conf.HISTORY_EVENTS
     if size > limit and not plan.is_terminal and plan.next_execution is None:
         advice = "Raise the limit, terminate the instance, or deploy code that continues as new."
         text = f"The number of history events is {size}, the limit is {limit}. {advice}"
@@ -167,8 +230,21 @@ def _code(error: DurableError) -> str:
     return error.code
 
 
-def _decode(letter: Letter) -> HistoryEvent:
+def _begins(intake: Intake) -> bool:
+    return any(isinstance(event, ExecutionStarted) for event in intake.events)
+
+
+def _decode(message: Message) -> HistoryEvent:
     try:
-        return encoding.decode(letter.body)
+        event = encoding.decode(message.body)
     except (ValueError, KeyError, TypeError) as error:
         raise Parked("payload", f"A message cannot be read ({type(error).__name__}: {error}).") from error
+    return replace(event, message_id=message.id) if isinstance(event, EventRaised) else event
+
+
+def _read_history(texts: Sequence[str]) -> list[HistoryEvent]:
+    try:
+        return [encoding.decode(text) for text in texts]
+    except (ValueError, KeyError, TypeError) as error:
+        advice = "Deploy a version that knows what was written, or terminate the instance."
+        raise Parked("payload", f"The history cannot be read ({type(error).__name__}: {error}). {advice}") from error

@@ -10,12 +10,12 @@ from typing import Any
 from django.db import transaction
 
 from orchestrations.engine.events import TaskCompleted, TaskFailed, TaskScheduled
-from orchestrations.store import inbox, sql
-from orchestrations.store.claims import ClaimedActivity
+from orchestrations.store import clock, inbox, sql
+from orchestrations.store.claims import ACTIVITY, ClaimedActivity
+from orchestrations.store.inbox import NewMessage
 from orchestrations.store.models import ActivityTask
 from orchestrations.store.signals import announce_work
 
-ACTIVITY = ActivityTask._meta.db_table
 _ACTIVITIES = sql.Columns(
     ActivityTask,
     instance_id="int",
@@ -31,7 +31,7 @@ _ACTIVITIES = sql.Columns(
     lease_owner="text",
     lease_until="time",
     lease_epoch="int",
-    lost_attempts="int",
+    losses="int",
     blocked="text",
 )
 
@@ -58,14 +58,27 @@ class Result:
 
 def insertion(news: Sequence[NewActivity], now: datetime) -> sql.Query:
     """Return the statement that inserts the attempts; `claimed` reads its rows."""
-    rows = [
-        (
-            *(n.instance, n.execution, n.event.event_id, n.event.attempt or 1, n.event.name, n.event.input, n.queue),
-            *(0, now, now, n.owner, n.until, 1 if n.owner else 0, 0, ""),
-        )
-        for n in news
-    ]
-    return sql.insertion(_ACTIVITIES, rows, "id, instance_id, sequence, attempt")
+    return sql.insertion(_ACTIVITIES, [_row_of(new, now) for new in news], "id, instance_id, sequence, attempt")
+
+
+def _row_of(new: NewActivity, now: datetime) -> sql.Row:
+    return {
+        "instance_id": new.instance,
+        "execution": new.execution,
+        "sequence": new.event.event_id,
+        "attempt": new.event.attempt or 1,
+        "name": new.event.name,
+        "input": new.event.input,
+        "queue": new.queue,
+        "priority": 0,
+        "created_at": now,
+        "due_at": now,
+        "lease_owner": new.owner,
+        "lease_until": new.until,
+        "lease_epoch": 1 if new.owner else 0,
+        "losses": 0,
+        "blocked": "",
+    }
 
 
 def claimed(news: Sequence[NewActivity], found: Sequence[tuple[Any, ...]]) -> list[ClaimedActivity]:
@@ -94,7 +107,7 @@ def removal(results: Sequence[Result], owner: str) -> sql.Query:
     Those that it does not return were settled or taken elsewhere.
     """
     pairs = [(r.activity.id, r.activity.epoch) for r in results]
-    condition, values = sql.among_pairs("id, lease_epoch", pairs, ("int", "int"))
+    condition, values = sql.among_rows("id, lease_epoch", pairs, ("int", "int"))
     statement = f"DELETE FROM {ACTIVITY} WHERE {condition} AND lease_owner = %s RETURNING id"
     return sql.query(statement, [*values, owner])
 
@@ -103,40 +116,27 @@ def settle(results: Sequence[Result], owner: str) -> int:
     """Record the outcomes of attempts whose instances are not in our hands: one commit for all of them.
 
     Durable when it returns: each outcome that was still ours is a message to its instance, exactly once; the others
-    are dropped. Returns how many counted.
+    are dropped. Returns how many counted. It refuses to be called in a transaction.
     """
-    with transaction.atomic():
+    now = clock.now()
+    with transaction.atomic(durable=True):
         targets = inbox.lock([r.activity.instance for r in results])
         ours = {pk for (pk,) in removal(results, owner).alone()}
-        messages = [
+        taken = [
             message_of(r)
             for r in results
             if r.activity.id in ours
             and (target := targets.get(r.activity.instance)) is not None
             and target.takes(r.activity.execution)
         ]
-        if messages:
-            inbox.insert_messages(messages)
-            inbox.lower_due(messages)
-        # also for rows that we locked and left as they were: a claim may have skipped them
-        inbox.wake_for(messages, targets)
-        announce_loose(targets, {m.instance for m in messages}, results)
+        inbox.send(taken, targets, now)
     return len(ours)
 
 
-def announce_loose(targets: dict[int, inbox.Target], told: set[int], results: Sequence[Result]) -> None:
-    """Wake the queues of locked instances that got no message but are due and nobody's."""
-    for pk in {r.activity.instance for r in results} - told:
-        target = targets.get(pk)
-        if target is not None and target.due_at is not None and not target.lease_owner:
-            announce_work(target.queue, target.due_at)
-
-
-def message_of(result: Result) -> inbox.Message:
+def message_of(result: Result) -> NewMessage:
     """Return an attempt's outcome as a message to its instance."""
     a = result.activity
-    key = f"task/{a.execution}/{a.sequence}/{a.attempt}"
-    return inbox.Message(a.instance, result.event, result.event.timestamp, key, a.execution)
+    return NewMessage(a.instance, result.event, f"task/{a.execution}/{a.attempt}", a.sequence, a.execution)
 
 
 def put_back(activities: Sequence[ClaimedActivity], owner: str) -> None:
@@ -144,7 +144,7 @@ def put_back(activities: Sequence[ClaimedActivity], owner: str) -> None:
     if not activities:
         return
     with transaction.atomic():
-        condition, values = sql.among_pairs("id, lease_epoch", [(a.id, a.epoch) for a in activities], ("int", "int"))
+        condition, values = sql.among_rows("id, lease_epoch", [(a.id, a.epoch) for a in activities], ("int", "int"))
         count = sql.run(
             f"UPDATE {ACTIVITY} SET lease_owner = '', lease_until = NULL WHERE {condition} AND lease_owner = %s",
             [*values, owner],

@@ -1,24 +1,26 @@
 """Claims: a worker leases what a queue has due, many rows in one transaction, each by a new epoch.
 
 Rows that somebody has locked are skipped; who locked them wakes the queue. A row whose last lease ran out is claimed
-alone, lest a batch share the blame of one that kills its worker.
+alone, by a worker with empty hands, lest others share the blame of one that kills its worker.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 
 from orchestrations.engine.state import InstanceFacts, Status
-from orchestrations.store import codec, sql
-from orchestrations.store.instances import hub_of
-from orchestrations.store.models import ActivityTask, Instance
+from orchestrations.store import codec, hubs, sql
+from orchestrations.store.inbox import SCHEDULE
+from orchestrations.store.instances import INSTANCE
+from orchestrations.store.models import ActivityTask
 from orchestrations.store.signals import announce_work
 
-INSTANCE = Instance._meta.db_table
 ACTIVITY = ActivityTask._meta.db_table
 
 
@@ -32,30 +34,56 @@ class Lease:
 
 
 @dataclass(slots=True)
-class ClaimedInstance:
-    """An instance that we lease, as its row was when it was claimed."""
+class ScheduleRow:
+    """An instance's `Schedule` row as a claim or a commit has left it; the names are the columns'."""
 
-    lease: Lease
+    instance_id: int
+    queue: str
+    lease_owner: str
+    lease_epoch: int
+    losses: int
+    execution: str
+    position: int
+    history_bytes: int
+    revision: int
+    turned_at: datetime | None
+    waiting: str
+    blocked: str
+    blocked_detail: str
+
+
+SCHEDULE_COLUMNS = tuple(f.name for f in fields(ScheduleRow))
+
+
+def read_schedule(row: Sequence[Any]) -> ScheduleRow:
+    """Return the row that a statement gave for `SCHEDULE_COLUMNS`."""
+    found = ScheduleRow(*row)
+    found.turned_at = sql.read_time(found.turned_at)
+    return found
+
+
+@dataclass(slots=True)
+class ClaimedInstance:
+    """An instance that we lease, as its rows were when it was claimed or last committed."""
+
+    row: ScheduleRow
+    facts: InstanceFacts
     hub: str
     hub_id: int
-    facts: InstanceFacts
-    queue: str
-    history_length: int
-    lost_turns: int
     depth: int
     parent: int | None
     parent_execution: str
-    blocked: str
-    blocked_detail: str
-    custom_status: str | None
-    revision: int = 0
-    turned_at: datetime | None = None
-    waiting: str = "[]"
+    has_begun: bool
+
+    @property
+    def lease(self) -> Lease:
+        """The lease that a commit needs."""
+        return Lease(self.row.instance_id, self.row.lease_owner, self.row.lease_epoch)
 
 
 @dataclass(slots=True)
 class ClaimedActivity:
-    """An attempt of an activity that we lease. `lost_attempts`: how often a worker was lost while it ran."""
+    """An attempt of an activity that we lease. `losses`: how often a worker was lost while it held it."""
 
     id: int
     epoch: int
@@ -66,7 +94,7 @@ class ClaimedActivity:
     name: str
     input: str | None
     queue: str
-    lost_attempts: int = 0
+    losses: int = 0
     hub: str = ""
     instance_id: str = ""
 
@@ -82,101 +110,151 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class ClaimLimits:
-    """How many rows a claim may take, and for how long it leases them."""
+    """How many rows a claim may take, and for how long it leases them.
+
+    `may_take_lost`: the hands are empty, so that a row whose last lease ran out may be taken, alone.
+    `unknown_activities` and `unknown_capabilities` name what this worker cannot run.
+    """
 
     instances: int
     activities: int
     lease_seconds: float
+    may_take_lost: bool = True
+    unknown_activities: tuple[str, ...] = ()
+    unknown_capabilities: tuple[str, ...] = ()
 
 
 def claim(queue: str, owner: str, limits: ClaimLimits, now: datetime) -> Claim:
-    """Lease what `queue` has due and nobody's, oldest first. Durable when it returns; it opens its own transaction."""
+    """Lease what `queue` has due and nobody's, oldest first.
+
+    Durable when it returns. It opens its own transaction, and refuses to be called in one.
+    """
     until = now + timedelta(seconds=limits.lease_seconds)
     found = Claim()
-    with transaction.atomic():
-        found.instances = _claim_instances(queue, owner, limits.instances, now, until)
-        alone = any(row.lost_turns for row in found.instances)
+    with transaction.atomic(durable=True):
+        found.instances = _claim_instances(queue, owner, limits, now, until)
+        alone = any(instance.row.losses for instance in found.instances)
         if limits.activities and not alone:
-            found.activities = _claim_activities(queue, owner, limits.activities, now, until)
+            may_take_lost = limits.may_take_lost and not found.instances
+            found.activities = _claim_activities(queue, owner, limits, now, until, may_take_lost=may_take_lost)
+            alone = any(activity.losses for activity in found.activities)
         found.full = alone or len(found.instances) >= limits.instances or 0 < limits.activities <= len(found.activities)
         if found.full:
             announce_work(queue)
     return found
 
 
-def _claim_instances(queue: str, owner: str, most: int, now: datetime, until: datetime) -> list[ClaimedInstance]:
-    statement = f"""
-        WITH lost AS (
-            SELECT id FROM {INSTANCE} WHERE queue = %s AND due_at <= %s AND lease_owner <> '' AND lease_until <= %s
-            ORDER BY due_at LIMIT 1{sql.locking("FOR NO KEY UPDATE SKIP LOCKED")}
-        ), fresh AS (
-            SELECT id FROM {INSTANCE} WHERE queue = %s AND due_at <= %s AND lease_owner = ''
-            ORDER BY due_at LIMIT %s{sql.locking("FOR NO KEY UPDATE SKIP LOCKED")}
-        )
-        UPDATE {INSTANCE} SET lease_owner = %s, lease_until = %s, lease_epoch = lease_epoch + 1,
-            lost_turns = lost_turns + CASE WHEN lease_owner = '' THEN 0 ELSE 1 END
-        WHERE id IN (SELECT id FROM lost UNION ALL SELECT id FROM fresh WHERE NOT EXISTS (SELECT 1 FROM lost))
-        RETURNING id, lease_epoch, hub_id, instance_id, name, execution, status, version, tags, queue, next_sequence,
-            lost_turns, depth, parent_id, parent_execution, parent_sequence, parent_attempt, blocked, blocked_detail,
-            custom_status, revision, last_turn_at, waiting
-    """
-    rows = sql.fetch(statement, [queue, now, now, queue, now, most, owner, until])
-    return [_read_instance(row, owner) for row in rows]
-
-
-def _read_instance(row: tuple[Any, ...], owner: str) -> ClaimedInstance:
-    (pk, epoch, hub_id, instance_id, name, execution, status, version, tags, queue, length, lost, depth) = row[:13]
-    parent, parent_execution, parent_sequence, parent_attempt, blocked, blocked_detail = row[13:19]
-    facts = InstanceFacts(
-        instance_id=instance_id,
-        name=name,
-        execution_id=execution,
-        status=Status(status),
-        version=version,
-        tags=codec.read_tags(tags),
-        parent=codec.parent_of(parent, parent_execution, parent_sequence, parent_attempt),
+def _claim_instances(
+    queue: str, owner: str, limits: ClaimLimits, now: datetime, until: datetime
+) -> list[ClaimedInstance]:
+    """Take a lost instance alone; none while a lost activity waits to be taken alone; else what is due."""
+    lock = sql.locking("FOR NO KEY UPDATE SKIP LOCKED")
+    unknown, excluded = _without("capability", limits.unknown_capabilities)
+    fresh = (
+        f"SELECT instance_id FROM {SCHEDULE} WHERE queue = %s AND due_at <= %s AND lease_until IS NULL{unknown}"
+        f" ORDER BY due_at LIMIT %s{lock}"
     )
+    parameters: list[Any] = [queue, now, *excluded, limits.instances]
+    if limits.may_take_lost:
+        head = (
+            f"WITH lost AS (SELECT instance_id FROM {SCHEDULE} WHERE queue = %s AND lease_until <= %s"
+            f" ORDER BY lease_until LIMIT 1{lock}), lost_activity AS (SELECT id FROM {ACTIVITY} WHERE queue = %s"
+            f" AND lease_until <= %s ORDER BY lease_until LIMIT 1{sql.locking('FOR UPDATE SKIP LOCKED')}),"
+            f" fresh AS ({fresh})"
+        )
+        picked = (
+            "SELECT instance_id FROM lost UNION ALL SELECT instance_id FROM fresh"
+            " WHERE NOT EXISTS (SELECT 1 FROM lost) AND NOT EXISTS (SELECT 1 FROM lost_activity)"
+        )
+        parameters = [queue, now, queue, now, *parameters]
+    else:
+        head, picked = f"WITH fresh AS ({fresh})", "SELECT instance_id FROM fresh"
+    rows = sql.fetch(
+        f"{head} UPDATE {SCHEDULE} AS t SET lease_owner = %s, lease_until = %s, lease_epoch = t.lease_epoch + 1,"
+        f" losses = t.losses + CASE WHEN t.lease_until IS NULL THEN 0 ELSE 1 END"
+        + (f" FROM {INSTANCE} i WHERE i.id = t.instance_id AND" if sql.is_postgres() else " WHERE")
+        + f" t.instance_id IN ({picked}) RETURNING {_returning()}",
+        [*parameters, owner, until],
+    )
+    return [_read_instance(row) for row in rows]
+
+
+_FACTS = (
+    *("hub_id", "instance_id", "name", "status", "version", "tags", "depth", "parent_id", "parent_execution"),
+    *("parent_sequence", "parent_attempt", "started_at"),
+)
+
+
+def _returning() -> str:
+    """Return what a claim returns: the schedule's columns, then the instance's facts (SQLite: as one JSON array)."""
+    if sql.is_postgres():
+        return ", ".join([*(f"t.{name}" for name in SCHEDULE_COLUMNS), *(f"i.{name}" for name in _FACTS)])
+    array = f"(SELECT json_array({', '.join(_FACTS)}) FROM {INSTANCE} i WHERE i.id = {SCHEDULE}.instance_id)"
+    return ", ".join([*SCHEDULE_COLUMNS, array])
+
+
+def _read_instance(row: tuple[Any, ...]) -> ClaimedInstance:
+    schedule = read_schedule(row[: len(SCHEDULE_COLUMNS)])
+    rest = row[len(SCHEDULE_COLUMNS) :]
+    facts = dict(zip(_FACTS, rest if sql.is_postgres() else json.loads(rest[0]), strict=True))
+    parent = facts["parent_id"], facts["parent_execution"], facts["parent_sequence"], facts["parent_attempt"]
     return ClaimedInstance(
-        lease=Lease(pk, owner, epoch),
-        hub=hub_of(hub_id),
-        hub_id=hub_id,
-        facts=facts,
-        queue=queue,
-        history_length=length,
-        lost_turns=lost,
-        depth=depth,
-        parent=parent,
-        parent_execution=parent_execution,
-        blocked=blocked,
-        blocked_detail=blocked_detail,
-        custom_status=row[19],
-        revision=row[20],
-        turned_at=sql.read_time(row[21]),
-        waiting=row[22],
+        row=schedule,
+        facts=InstanceFacts(
+            instance_id=facts["instance_id"],
+            name=facts["name"],
+            execution_id=schedule.execution,
+            status=Status(facts["status"]),
+            version=facts["version"],
+            tags=codec.read_tags(facts["tags"]),
+            parent=codec.parent_of(*parent),
+        ),
+        hub=hubs.name_of(facts["hub_id"]),
+        hub_id=facts["hub_id"],
+        depth=facts["depth"],
+        parent=facts["parent_id"],
+        parent_execution=facts["parent_execution"],
+        has_begun=facts["started_at"] is not None,
     )
 
 
-def _claim_activities(queue: str, owner: str, most: int, now: datetime, until: datetime) -> list[ClaimedActivity]:
-    statement = f"""
-        WITH lost AS (
-            SELECT id FROM {ACTIVITY} WHERE queue = %s AND due_at <= %s AND lease_owner <> '' AND lease_until <= %s
-            ORDER BY due_at, id LIMIT 1{sql.locking("FOR UPDATE SKIP LOCKED")}
-        ), fresh AS (
-            SELECT id FROM {ACTIVITY} WHERE queue = %s AND due_at <= %s AND lease_owner = ''
-            ORDER BY due_at, id LIMIT %s{sql.locking("FOR UPDATE SKIP LOCKED")}
-        )
-        UPDATE {ACTIVITY} SET lease_owner = %s, lease_until = %s, lease_epoch = lease_epoch + 1,
-            lost_attempts = lost_attempts + CASE WHEN lease_owner = '' THEN 0 ELSE 1 END
-        WHERE id IN (SELECT id FROM lost UNION ALL SELECT id FROM fresh WHERE NOT EXISTS (SELECT 1 FROM lost))
-        RETURNING id, lease_epoch, instance_id, execution, sequence, attempt, name, input, queue, lost_attempts,
-            (SELECT hub_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id),
-            (SELECT i.instance_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id)
-    """
-    rows = sql.fetch(statement, [queue, now, now, queue, now, most, owner, until])
+def _claim_activities(
+    queue: str, owner: str, limits: ClaimLimits, now: datetime, until: datetime, *, may_take_lost: bool
+) -> list[ClaimedActivity]:
+    lock = sql.locking("FOR UPDATE SKIP LOCKED")
+    unknown, excluded = _without("name", limits.unknown_activities)
+    fresh = (
+        f"SELECT id FROM {ACTIVITY} WHERE queue = %s AND due_at <= %s AND lease_until IS NULL{unknown}"
+        f" ORDER BY due_at, id LIMIT %s{lock}"
+    )
+    parameters: list[Any] = [queue, now, *excluded, limits.activities]
+    if may_take_lost:
+        lost = f"SELECT id FROM {ACTIVITY} WHERE queue = %s AND lease_until <= %s ORDER BY lease_until LIMIT 1{lock}"
+        head = f"WITH lost AS ({lost}), fresh AS ({fresh})"
+        picked = "SELECT id FROM lost UNION ALL SELECT id FROM fresh WHERE NOT EXISTS (SELECT 1 FROM lost)"
+        parameters = [queue, now, *parameters]
+    else:
+        head, picked = f"WITH fresh AS ({fresh})", "SELECT id FROM fresh"
+    rows = sql.fetch(
+        f"{head} UPDATE {ACTIVITY} SET lease_owner = %s, lease_until = %s, lease_epoch = lease_epoch + 1,"
+        " losses = losses + CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END"
+        f" WHERE id IN ({picked})"
+        " RETURNING id, lease_epoch, instance_id, execution, sequence, attempt, name, input, queue, losses,"
+        f" (SELECT hub_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id),"
+        f" (SELECT i.instance_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id)",
+        [*parameters, owner, until],
+    )
     return sorted((_read_activity(row) for row in rows), key=lambda activity: activity.id)
 
 
 def _read_activity(row: tuple[Any, ...]) -> ClaimedActivity:
     activity = ClaimedActivity(*row[:10])
-    activity.hub, activity.instance_id = hub_of(row[10]), row[11]
+    activity.hub, activity.instance_id = hubs.name_of(row[10]), row[11]
     return activity
+
+
+def _without(column: str, names: tuple[str, ...]) -> tuple[str, list[Any]]:
+    """Return a condition that leaves out rows with these names, and its parameters."""
+    if not names:
+        return "", []
+    return f" AND {column} NOT IN ({', '.join(['%s'] * len(names))})", list(names)

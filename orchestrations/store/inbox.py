@@ -2,53 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 
 from orchestrations.engine import encoding
 from orchestrations.engine.events import (
     ExecutionResumed,
+    ExecutionStarted,
     ExecutionSuspended,
     ExecutionTerminated,
     HistoryEvent,
 )
-from orchestrations.engine.state import Status
-from orchestrations.store import sql
-from orchestrations.store.models import InboxMessage, Instance
+from orchestrations.store import codec, sql
+from orchestrations.store.models import Gate, InboxMessage, Instance, Schedule, TaskHub
 from orchestrations.store.signals import announce_work
 
+INBOX, SCHEDULE = InboxMessage._meta.db_table, Schedule._meta.db_table
 CONTROL = (ExecutionTerminated, ExecutionSuspended, ExecutionResumed)
+URGENT = (ExecutionStarted, *CONTROL)
+"""What must not wait behind other messages: it counts from its instant on, and is looked for by that."""
 
 _MESSAGES = sql.Columns(
     InboxMessage,
     instance_id="int",
     execution="text",
-    visible_at="time",
+    not_before="time",
     kind="text",
     is_control="bool",
+    sender="text",
+    sender_sequence="int",
     body="text",
-    dedup_key="text",
+    size="int",
 )
-_DUE = sql.Columns(Instance, id="int", due_at="time", is_control="bool")
+_CARRIED = sql.Columns(InboxMessage, id="int", **_MESSAGES.types)
+_COLUMNS = "s.instance_id, s.gate, s.queue, s.lease_owner, s.lease_epoch, s.execution, s.due_at"
+_DUE = sql.Columns(Schedule, instance_id="int", due_at="time", is_control="bool")
 
-# Only management counts in a suspended or parked instance; a parked one keeps its next try in `due_at`.
-LOWER_DUE = """due_at = CASE
-    WHEN (t.status = 'Suspended' OR t.blocked <> '') AND NOT v.is_control THEN t.due_at
+# Only management counts behind a gate that is held: a parked instance keeps its next try in `due_at`, one that has not
+# begun its start.
+LOWER_DUE = f"""due_at = CASE
+    WHEN t.gate = {Gate.HELD} AND NOT v.is_control THEN t.due_at
     WHEN t.due_at IS NULL OR t.due_at > v.due_at THEN v.due_at ELSE t.due_at END"""
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """Something on its way. `execution`: it counts for that execution alone; empty for any."""
+class NewMessage:
+    """Something to send. `sender` and `sender_sequence` tell it from the sender's others.
+
+    `execution`: it counts for that execution alone; empty for any. `not_before`: it counts from then on. `id`: the
+    place in the inbox that an event had before the execution that did not take it.
+    """
 
     instance: int
     event: HistoryEvent
-    visible_at: datetime
-    dedup_key: str
+    sender: str
+    sender_sequence: int = 0
     execution: str = ""
+    not_before: datetime | None = None
+    id: int | None = None
 
     @property
     def is_control(self) -> bool:
@@ -58,88 +73,144 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A locked instance row that a message may go to."""
+    """A locked `Schedule` row of an instance that a message may go to."""
 
     id: int
-    status: str
+    gate: Gate
     queue: str
     lease_owner: str
     lease_epoch: int
     execution: str
     due_at: datetime | None
 
+    @property
+    def is_live(self) -> bool:
+        """True unless the instance has ended."""
+        return self.gate != Gate.CLOSED
+
     def takes(self, execution: str) -> bool:
         """Tell whether a message for that execution counts: what has ended takes nothing any more (INS-3)."""
-        return not Status(self.status).is_terminal and execution in ("", self.execution)
+        return self.is_live and execution in ("", self.execution)
 
 
-def deliver(instance: int, event: HistoryEvent, *, visible_at: datetime, dedup_key: str, execution: str = "") -> None:
-    """Store a message for the instance and lower its `due_at`; once for each `dedup_key`. An ended one takes nothing.
+def deliver(messages: Sequence[NewMessage], now: datetime) -> int:
+    """Store the messages for their instances and lower their `due_at`, once for each sender and sequence number.
 
-    Durable when the caller's transaction commits, which must be open; its queue is woken after that. The orchestrator
-    has not seen the message yet. Takes the instance row's lock, by a statement before the message's.
+    An instance that has ended, or goes on under another execution, takes nothing; returns how many were taken. Durable
+    when the caller's transaction commits, which must be open; the queues are woken after that. Takes the instances'
+    locks, in order, by a statement before the messages'.
     """
     assert connection.in_atomic_block, "deliver() must be called in a transaction"
-    targets = lock([instance])
-    if instance not in targets or not targets[instance].takes(execution):
-        return
-    message = Message(instance, event, visible_at, dedup_key, execution)
-    insert_messages([message])
-    lower_due([message])
-    wake_for([message], targets)
+    targets = lock([m.instance for m in messages])
+    taken = [m for m in messages if m.instance in targets and targets[m.instance].takes(m.execution)]
+    send(taken, targets, now)
+    return len(taken)
 
 
-def lock(instances: Sequence[int]) -> dict[int, Target]:
-    """Lock the rows in id order, and return those that exist. What is read later in the transaction is current."""
-    condition, values = sql.among("id", sorted(set(instances)))
+def send(messages: Sequence[NewMessage], targets: dict[int, Target], now: datetime) -> None:
+    """Store the messages for instances that are locked, lower their `due_at`, and wake their queues after COMMIT.
+
+    All targets are woken for: a claim may have skipped them while they were locked.
+    """
+    if messages:
+        insert_messages(messages)
+        lower_due(messages, now)
+    wake_for(messages, targets.values(), now)
+
+
+def lock(instances: Iterable[int]) -> dict[int, Target]:
+    """Lock the instances in id order, and return those that exist. What is read later in the transaction is current."""
+    condition, values = sql.among("instance_id", sorted(set(instances)))
     rows = sql.fetch(
-        f"SELECT id, status, queue, lease_owner, lease_epoch, execution, due_at FROM {_DUE.table}"
-        f" WHERE {condition} ORDER BY id" + sql.locking("FOR NO KEY UPDATE"),
+        f"SELECT {_COLUMNS} FROM {SCHEDULE} s WHERE {condition} ORDER BY s.instance_id"
+        + sql.locking("FOR NO KEY UPDATE"),
         values,
     )
-    return {row[0]: Target(*row[:6], *map(sql.read_time, row[6:])) for row in rows}
+    return {row[0]: _target(row) for row in rows}
 
 
-def insert_messages(messages: Sequence[Message]) -> None:
-    """Insert the messages, each `dedup_key` once. The instances' `due_at` is the caller's."""
-    rows = [
-        (m.instance, m.execution, m.visible_at, m.event.kind, m.is_control, encoding.encode(m.event), m.dedup_key)
-        for m in messages
-    ]
-    sql.insert(_MESSAGES, rows, suffix="ON CONFLICT DO NOTHING")
+def lock_named(hub: str, instance_id: str) -> Target | None:
+    """Lock the instance of that id, if there is one. What is read later in the transaction is current."""
+    if not codec.is_storable(hub + instance_id):
+        return None
+    rows = sql.fetch(
+        f"SELECT {_COLUMNS} FROM {SCHEDULE} s JOIN {Instance._meta.db_table} i ON i.id = s.instance_id"
+        f" JOIN {TaskHub._meta.db_table} h ON h.id = i.hub_id WHERE h.name = %s AND i.instance_id = %s"
+        + sql.locking("FOR NO KEY UPDATE OF s"),
+        [hub, instance_id],
+    )
+    return _target(rows[0]) if rows else None
 
 
-def lower_due(messages: Sequence[Message]) -> None:
+def _target(row: Sequence[Any]) -> Target:
+    key, gate, queue, owner, epoch, execution, due_at = row
+    return Target(key, Gate(gate), queue, owner, epoch, execution, sql.read_time(due_at))
+
+
+def insert_messages(messages: Sequence[NewMessage]) -> None:
+    """Insert the messages in this order. The instances' `due_at` is the caller's."""
+    new = [m for m in messages if m.id is None]
+    carried = [m for m in messages if m.id is not None]
+    if new:
+        sql.insert(_MESSAGES, [row_of(m) for m in new], suffix="ON CONFLICT DO NOTHING")
+    if carried:
+        sql.insert(_CARRIED, [{"id": m.id, **row_of(m)} for m in carried], suffix="ON CONFLICT DO NOTHING")
+
+
+def row_of(message: NewMessage) -> sql.Row:
+    """Return a message as a row."""
+    event, body = message.event, encoding.encode(message.event)
+    not_before = message.not_before
+    if not_before is None and isinstance(event, URGENT):
+        not_before = event.timestamp
+    return {
+        "instance_id": message.instance,
+        "execution": message.execution,
+        "not_before": not_before,
+        "kind": event.kind,
+        "is_control": message.is_control,
+        "sender": message.sender,
+        "sender_sequence": message.sender_sequence,
+        "body": body,
+        "size": len(body),
+    }
+
+
+def lower_due(messages: Sequence[NewMessage], now: datetime) -> None:
     """Lower the `due_at` of the instances, whose rows are locked, to the earliest of their messages."""
     earliest: dict[tuple[int, bool], datetime] = {}
     for m in messages:
-        key = (m.instance, m.is_control)
-        earliest[key] = min(m.visible_at, earliest.get(key, m.visible_at))
-    rows: dict[int, tuple[int, datetime, bool]] = {}
+        key, at = (m.instance, m.is_control), m.not_before or now
+        earliest[key] = min(at, earliest.get(key, at))
+    rows: dict[int, sql.Row] = {}
     for (instance, is_control), at in sorted(earliest.items()):  # a control message of an instance wins
-        rows[instance] = (instance, min(at, rows[instance][1]) if instance in rows else at, is_control)
+        if instance in rows:
+            at = min(at, rows[instance]["due_at"])
+        rows[instance] = {"instance_id": instance, "due_at": at, "is_control": is_control}
     sql.update(_DUE, LOWER_DUE, list(rows.values()))
 
 
-def wake_for(messages: Sequence[Message], targets: dict[int, Target]) -> None:
-    """Wake, after COMMIT, the queues of instances that these messages leave due and nobody's."""
-    earliest: dict[str, datetime] = {}
-    items: dict[str, int] = {}
+def wake_for(messages: Sequence[NewMessage], targets: Iterable[Target], now: datetime) -> None:
+    """Wake, after COMMIT, the queues of locked instances that are due and nobody's, these messages included."""
+    moments: dict[int, datetime] = {}
     for m in messages:
-        target = targets.get(m.instance)
-        if target is None or target.lease_owner:
-            continue
-        earliest[target.queue] = min(m.visible_at, earliest.get(target.queue, m.visible_at))
-        items[target.queue] = items.get(target.queue, 0) + 1
-    for queue, at in earliest.items():
-        announce_work(queue, at, items=items[queue])
+        at = m.not_before or now
+        moments[m.instance] = min(at, moments.get(m.instance, at))
+    earliest: dict[str, list[datetime]] = {}
+    for target in targets:
+        moment = moments.get(target.id, target.due_at)
+        if moment is not None and not target.lease_owner:
+            earliest.setdefault(target.queue, []).append(moment)
+    for queue, found in earliest.items():
+        announce_work(queue, min(found), items=len(found))
 
 
 def has_control(instance: int) -> bool:
     """Tell whether a management message waits, so that the status will change."""
-    return InboxMessage.objects.filter(instance_id=instance, is_control=True).exists()
+    return InboxMessage.objects.filter(instance_id=instance, not_before__isnull=False, is_control=True).exists()
 
 
 def is_full(instance: int, limit: int) -> bool:
-    """Tell whether so many messages wait for the instance."""
-    return InboxMessage.objects.filter(instance_id=instance).order_by()[:limit].count() >= limit
+    """Tell whether so many messages wait for the instance; its timers do not count."""
+    rows = InboxMessage.objects.filter(instance_id=instance, not_before__isnull=True)
+    return rows.order_by()[:limit].count() >= limit

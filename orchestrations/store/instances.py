@@ -1,26 +1,32 @@
-"""Create instances under a reuse policy, and look them up within a hub."""
+"""Create instances, look them up within a hub, and remove them. What a new one means to an older one is in `reuse`."""
 
 from __future__ import annotations
 
 import json
-import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 
-from django.db import connection, transaction
-
-from orchestrations.engine import payloads
-from orchestrations.engine.events import ExecutionStarted, ExecutionTerminated, ParentInstance
+from orchestrations.engine import encoding
+from orchestrations.engine.events import ExecutionStarted, ParentInstance
 from orchestrations.engine.state import Status
-from orchestrations.errors import InstanceExistsError, InstanceNotFoundError, InvalidError, WrongStatusError
-from orchestrations.store import codec, inbox, sql
-from orchestrations.store.models import EventReceipt, Instance, TaskHub
-from orchestrations.store.signals import announce_change, announce_work
+from orchestrations.errors import InstanceNotFoundError, WrongStatusError
+from orchestrations.store import hubs, inbox, sql
+from orchestrations.store.inbox import INBOX, Target
+from orchestrations.store.models import (
+    ActivityTask,
+    EventReceipt,
+    Gate,
+    HistoryEvent,
+    InboxMessage,
+    Instance,
+    Payload,
+    Schedule,
+)
+from orchestrations.store.signals import announce_change
 
-REPLACE_TERMINAL, ERROR, RETURN_EXISTING, REPLACE_ANY = "replace_terminal", "error", "return_existing", "replace_any"
+INSTANCE, SCHEDULE = Instance._meta.db_table, Schedule._meta.db_table
 
 _INSTANCES = sql.Columns(
     Instance,
@@ -29,28 +35,46 @@ _INSTANCES = sql.Columns(
     name="text",
     version="text",
     status="text",
+    status_reason="text",
     tags="text",
     priority="int",
-    queue="text",
-    execution="text",
-    next_sequence="int",
-    revision="int",
-    due_at="time",
-    lease_owner="text",
-    lease_epoch="int",
-    lost_turns="int",
-    input="text",
-    waiting="text",
-    status_reason="text",
-    blocked="text",
-    blocked_detail="text",
     parent_id="int",
     parent_execution="text",
     parent_sequence="int",
     parent_attempt="int",
     depth="int",
     created_at="time",
+)
+_SCHEDULES = sql.Columns(
+    Schedule,
+    instance_id="int",
+    queue="text",
+    capability="text",
+    due_at="time",
+    gate="int",
+    lease_owner="text",
+    lease_epoch="int",
+    losses="int",
+    execution="text",
+    position="int",
+    history_bytes="int",
+    revision="int",
     updated_at="time",
+    waiting="text",
+    blocked="text",
+    blocked_detail="text",
+)
+_STARTS = sql.Columns(
+    InboxMessage,
+    instance_id="int",
+    execution="text",
+    not_before="time",
+    kind="text",
+    is_control="bool",
+    sender="text",
+    sender_sequence="int",
+    body="text",
+    size="int",
 )
 
 
@@ -92,133 +116,187 @@ class NewInstance:
         """The instant of its first turn."""
         return max(self.start_at or self.created_at, self.created_at)
 
+    @property
+    def key(self) -> tuple[int, str]:
+        """Hub and instance id."""
+        return self.hub_id, self.instance_id
 
-def create(new: NewInstance, policy: str) -> str:
-    """Store the instance and the message that starts it, unless its id is taken (INS-5); return the id.
 
-    Durable when the caller's transaction commits; however many callers race, one row comes of it. Raises
-    `InstanceExistsError` where `policy` does not replace the instance that has the id.
+def insert_all(news: Sequence[NewInstance]) -> dict[tuple[int, str], int]:
+    """Insert instances and the messages that start them, leaving out ids that are taken.
+
+    Returns (hub, instance id) → key of those inserted, of which the pages are told after COMMIT. Their queues are the
+    caller's to wake. On PostgreSQL one statement.
     """
-    assert connection.in_atomic_block, "create() must be called in a transaction"
-    while not (created := insert_all([new])):
-        existing = _lock_existing(new)
-        if existing is None:
-            continue
-        status = Status(existing.status)
-        if not status.is_terminal and policy == RETURN_EXISTING:
-            return new.instance_id
-        if policy == ERROR or (not status.is_terminal and policy != REPLACE_ANY):
-            raise InstanceExistsError(new.instance_id, status)
-        replace(existing, recursive=policy == REPLACE_ANY)
-    start_all([(created[new.instance_id], new)])
-    announce_work(new.queue, new.due_at)
-    return new.instance_id
-
-
-def insert_all(news: Sequence[NewInstance]) -> dict[str, int]:
-    """Insert the rows, leaving out ids that are taken; return instance id → key of those inserted."""
-    rows = [
-        (
-            *(n.hub_id, n.instance_id, n.name, n.version, Status.PENDING.value, _tags(n.tags), n.priority, n.queue),
-            *(n.execution, 0, 1, n.due_at, "", 0, 0, n.input, "[]", "", "", "", n.parent_pk),
-            *(n.parent.execution_id if n.parent else "", n.parent.task_schedule_id if n.parent else None),
-            *(n.parent.attempt if n.parent else 1, n.depth, n.created_at, n.created_at),
-        )
-        for n in news
-    ]
-    found = sql.insert(_INSTANCES, rows, suffix="ON CONFLICT DO NOTHING", returning="instance_id, id")
-    return dict(found)
-
-
-def start_all(created: Sequence[tuple[int, NewInstance]]) -> None:
-    """Insert the messages that start new instances, and tell the pages."""
-    inbox.insert_messages(start_messages(created))
-    for _, new in created:
-        announce_change(hub_of(new.hub_id), new.instance_id, 1)
-
-
-def start_messages(created: Sequence[tuple[int, NewInstance]]) -> list[inbox.Message]:
-    """Return the messages that start new instances."""
-    return [inbox.Message(pk, n.started(), n.due_at, f"start/{n.execution}", n.execution) for pk, n in created]
-
-
-def replace(existing: Instance, *, recursive: bool) -> None:
-    """Drop an instance whose row is locked, with all that belongs to it; its live children are terminated."""
-    if recursive:
-        now = existing.updated_at
-        reason = payloads.dump("Its parent was replaced.")
-        children = Instance.objects.filter(parent=existing, status__in=["Pending", "Running", "Suspended"])
-        for child in children.order_by("id").values_list("pk", flat=True):
-            event = ExecutionTerminated(timestamp=now, input=reason)
-            inbox.deliver(child, event, visible_at=now, dedup_key=f"terminate/{uuid.uuid4().hex}")
-    existing.delete()
-
-
-def lock_live(hub: str, instance_id: str, refused: str) -> Instance:
-    """Lock the row of a live instance and return it.
-
-    Raises `InstanceNotFoundError`, or `WrongStatusError` (`instance.terminal`) saying that it takes no `refused`.
-    """
-    rows = Instance.objects.select_for_update(no_key=True, of=("self",)).filter(hub__name=hub, instance_id=instance_id)
-    rows = rows.only("pk", "status", "queue", "revision", "completed_at", "execution", "waiting", "blocked")
-    row = rows.first() if codec.is_storable(instance_id) else None
-    if row is None:
-        raise InstanceNotFoundError(instance_id)
-    if Status(row.status).is_terminal:
-        since = f"{row.completed_at:%Y-%m-%d %H:%M:%S} UTC"
-        raise WrongStatusError.terminal(instance_id, row.status, since, refused)
-    return row
-
-
-def accept_event(instance: int, event_id: str, name: str, now: datetime) -> bool:
-    """Note that an external event with this id was accepted; False if it was before (EVT-5)."""
-    receipt = EventReceipt(instance_id=instance, event_id=event_id, event_name=name, accepted_at=now)
-    rows = [(receipt.instance_id, receipt.event_id, receipt.event_name, receipt.accepted_at)]
-    columns = sql.Columns(EventReceipt, instance_id="int", event_id="text", event_name="text", accepted_at="time")
-    return bool(sql.insert(columns, rows, suffix="ON CONFLICT DO NOTHING", returning="id"))
-
-
-_HUB_NAME = re.compile(r"[A-Za-z0-9]{3,45}")
-_hub_ids: dict[str, int] = {}
-_hub_names: dict[int, str] = {}
-
-
-def hub_id_of(name: str) -> int:
-    """Return the key of a hub, creating it if it is new; asked for once in a process.
-
-    Raises `InvalidError` (`name.invalid`) for a name that no hub can have.
-    """
-    found = _hub_ids.get(name)
-    if found is None:
-        if not _HUB_NAME.fullmatch(name):
-            raise InvalidError("The name of a task hub must be 3 to 45 letters and digits.", code="name.invalid")
-        found = TaskHub.objects.get_or_create(name=name)[0].pk
-        transaction.on_commit(partial(_remember_hub, name, found))  # its creation may be rolled back
+    rows = [_row_of(new) for new in news]
+    if sql.is_postgres():
+        keys = sql.fetch(_INSERT_TOGETHER, [_TOGETHER.as_json(rows)])
+    else:
+        keys = sql.insert(_INSTANCES, rows, suffix="ON CONFLICT DO NOTHING", returning="hub_id, instance_id, id")
+    found = {(hub, name): key for hub, name, key in keys}
+    if found and not sql.is_postgres():
+        made = [{**row, "instance_id": found[new.key]} for row, new in zip(rows, news, strict=True) if new.key in found]
+        sql.insert(_SCHEDULES, made)
+        sql.insert(_STARTS, made)
+    for new in news:
+        if new.key in found:
+            announce_change(hubs.name_of(new.hub_id), new.instance_id, 1)
     return found
 
 
-def _remember_hub(name: str, key: int) -> None:
-    _hub_ids[name], _hub_names[key] = key, name
+def remove(instances: Sequence[int]) -> None:
+    """Delete instances with all that belongs to them; they are locked, or have ended and are locked as rows.
+
+    Their sub-orchestrations become those of their own parent, so that who ends the family finds them.
+    """
+    condition, values = sql.among("parent_id", instances)
+    above = f"(SELECT p.parent_id FROM {INSTANCE} p WHERE p.id = {INSTANCE}.parent_id)"
+    sql.run(f"UPDATE {INSTANCE} SET parent_id = {above} WHERE {condition}", values)
+    condition, values = sql.among("instance_id", instances)
+    for model in (HistoryEvent, InboxMessage, EventReceipt, ActivityTask, Payload, Schedule):
+        sql.run(f"DELETE FROM {model._meta.db_table} WHERE {condition}", values)
+    condition, values = sql.among("id", instances)
+    sql.run(f"DELETE FROM {INSTANCE} WHERE {condition}", values)
 
 
-def hub_of(hub_id: int) -> str:
-    """Return the name of a hub; it never changes, so it is asked for once in a process."""
-    name = _hub_names.get(hub_id)
-    if name is None:
-        name = _hub_names[hub_id] = TaskHub.objects.values_list("name", flat=True).get(pk=hub_id)
-    return name
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An instance as it is found by its id, before it is locked."""
+
+    key: int
+    status: Status
+    parent: int | None
+    parent_execution: str
+    parent_sequence: int | None
+    parent_attempt: int
 
 
-def forget_hubs() -> None:
-    """Drop what this process remembers of hubs: for tests, whose databases come and go."""
-    _hub_ids.clear()
-    _hub_names.clear()
+def find_all(ids: Iterable[tuple[int, str]]) -> dict[tuple[int, str], Known]:
+    """Return (hub, instance id) → what is known of it, of those that exist. One statement."""
+    condition, values = sql.among_rows("hub_id, instance_id", sorted(set(ids)), ("int", "text"))
+    rows = sql.fetch(
+        "SELECT hub_id, instance_id, id, status, parent_id, parent_execution, parent_sequence, parent_attempt"
+        f" FROM {INSTANCE} WHERE {condition}",
+        values,
+    )
+    return {(hub, name): Known(key, Status(status), *rest) for hub, name, key, status, *rest in rows}
 
 
-def _lock_existing(new: NewInstance) -> Instance | None:
-    rows = Instance.objects.select_for_update(of=("self",)).filter(hub_id=new.hub_id, instance_id=new.instance_id)
-    return rows.only("pk", "status", "updated_at").first()
+def lock_live(hub: str, instance_id: str, refused: str) -> Target:
+    """Lock a live instance and return its target.
+
+    Raises `InstanceNotFoundError`, or `WrongStatusError` (`instance.terminal`) saying that it takes no `refused`.
+    """
+    target = inbox.lock_named(hub, instance_id)
+    if target is None:
+        raise InstanceNotFoundError(instance_id)
+    if not target.is_live:
+        status, completed_at = Instance.objects.filter(pk=target.id).values_list("status", "completed_at").get()
+        since = f"{completed_at:%Y-%m-%d %H:%M:%S} UTC" if completed_at else "an unknown time"
+        raise WrongStatusError.terminal(instance_id, status, since, refused)
+    return target
+
+
+def status_of(instance: int) -> Status:
+    """Return an instance's status: current if its lock is ours."""
+    return Status(Instance.objects.filter(pk=instance).values_list("status", flat=True).get())
+
+
+def accept_event(instance: int, event_id: str, name: str, now: datetime, expires_at: datetime) -> bool:
+    """Note that an external event with this id was accepted; False if it was before (EVT-5)."""
+    columns = sql.Columns(
+        EventReceipt, instance_id="int", event_id="text", event_name="text", accepted_at="time", expires_at="time"
+    )
+    row = {
+        "instance_id": instance,
+        "event_id": event_id,
+        "event_name": name,
+        "accepted_at": now,
+        "expires_at": expires_at,
+    }
+    return bool(sql.insert(columns, [row], suffix="ON CONFLICT DO NOTHING", returning="id"))
+
+
+def capability_of(name: str, version: str | None) -> str:
+    """Return what a worker must have to turn an instance: the orchestrator's name, with its version if it has one."""
+    return (f"{name}@{version}" if version else name)[:256]
+
+
+_NEW = {
+    "status": Status.PENDING.value,
+    "status_reason": "",
+    "gate": int(Gate.HELD),
+    "lease_owner": "",
+    "lease_epoch": 0,
+    "losses": 0,
+    "position": 0,
+    "history_bytes": 0,
+    "revision": 1,
+    "waiting": "[]",
+    "blocked": "",
+    "blocked_detail": "",
+    "is_control": False,
+    "sender_sequence": 0,
+}
+"""What is the same for all new instances."""
+
+
+def _row_of(new: NewInstance) -> dict[str, object]:
+    """Return the columns of all three tables, under the instance's id for a key."""
+    parent, event = new.parent, new.started()
+    body = encoding.encode(event)
+    return {
+        **_NEW,
+        "hub_id": new.hub_id,
+        "instance_id": new.instance_id,
+        "name": new.name,
+        "version": new.version,
+        "tags": _tags(new.tags),
+        "priority": new.priority,
+        "parent_id": new.parent_pk,
+        "parent_execution": parent.execution_id if parent else "",
+        "parent_sequence": parent.task_schedule_id if parent else None,
+        "parent_attempt": parent.attempt if parent else 1,
+        "depth": new.depth,
+        "created_at": new.created_at,
+        "queue": new.queue,
+        "capability": capability_of(new.name, new.version),
+        "due_at": new.due_at,
+        "execution": new.execution,
+        "updated_at": new.created_at,
+        "not_before": new.due_at,
+        "kind": event.kind,
+        "sender": f"start/{new.execution}",
+        "body": body,
+        "size": len(body),
+    }
 
 
 def _tags(tags: Mapping[str, str]) -> str:
     return json.dumps(dict(tags), ensure_ascii=False, separators=(",", ":")) if tags else "{}"
+
+
+_TOGETHER = sql.Columns(Instance, **{**_INSTANCES.types, **_SCHEDULES.types, **_STARTS.types, "instance_id": "text"})
+
+
+def _insert_together() -> str:
+    """Return PostgreSQL's statement that inserts rows of all three tables."""
+
+    def follow(columns: sql.Columns, table: str) -> str:
+        rest = columns.names[1:]
+        values = ", ".join(f"v.{name}" for name in rest)
+        return (
+            f"INSERT INTO {table} (instance_id, {', '.join(rest)}) SELECT new.id, {values}"
+            " FROM new JOIN v ON v.hub_id = new.hub_id AND v.instance_id = new.instance_id"
+        )
+
+    names = ", ".join(_INSTANCES.names)
+    return (
+        f"WITH v AS MATERIALIZED ({_TOGETHER.recordset}),"
+        f" new AS (INSERT INTO {INSTANCE} ({names}) SELECT {names} FROM v"
+        f" ON CONFLICT DO NOTHING RETURNING id, hub_id, instance_id), schedules AS ({follow(_SCHEDULES, SCHEDULE)}),"
+        f" starts AS ({follow(_STARTS, INBOX)}) SELECT hub_id, instance_id, id FROM new"
+    )
+
+
+_INSERT_TOGETHER = _insert_together()

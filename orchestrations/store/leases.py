@@ -8,27 +8,59 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from orchestrations.store import sql
-from orchestrations.store.claims import ACTIVITY, INSTANCE, ClaimedInstance, Lease
-from orchestrations.store.models import Instance
+from orchestrations.store import inbox, looks, processes, sql
+from orchestrations.store.claims import ACTIVITY, ClaimedInstance
+from orchestrations.store.inbox import SCHEDULE
+from orchestrations.store.looks import Question, Waiting
+from orchestrations.store.models import Gate, Schedule
 from orchestrations.store.signals import announce_change, announce_work
+
+HELD = "lease_until IS NOT NULL AND lease_owner = %s"
+"""What somebody holds, in the words of the index on it."""
+
+_KEYS = {SCHEDULE: "instance_id", ACTIVITY: "id"}
+_DUE = sql.Columns(Schedule, instance_id="int", due_at="time")
 
 FIRST_TRY_SECONDS, LAST_TRY_SECONDS = 10.0, 600.0
 
 
-def release(leases: Sequence[Lease]) -> int:
-    """Give leases back; instances that are still due are announced. Returns how many were still ours."""
-    if not leases:
+def release(held: Sequence[ClaimedInstance], now: datetime) -> int:
+    """Give back leases of instances that have nothing to take now. Returns how many were still ours.
+
+    `due_at` is asked of the inbox anew, under the lock: else one that says "now" where nothing waits would be claimed
+    again at once, for ever.
+    """
+    if not held:
         return 0
-    condition, values = sql.among_pairs("id, lease_epoch", [(le.instance, le.epoch) for le in leases], ("int", "int"))
-    with transaction.atomic():
-        rows = sql.fetch(
-            f"UPDATE {INSTANCE} SET lease_owner = '', lease_until = NULL"
-            f" WHERE {_in_order(INSTANCE, f'{condition} AND lease_owner = %s')} RETURNING queue, due_at",
-            [*values, leases[0].owner],
-        )
-        _announce(rows)
-    return len(rows)
+    by_key = {one.row.instance_id: one for one in held}
+    with transaction.atomic(durable=True):
+        targets = inbox.lock(by_key)
+        ours = [
+            one
+            for key, one in by_key.items()
+            if key in targets and _is(one, targets[key].lease_owner, targets[key].lease_epoch)
+        ]
+        if ours:
+            _free(ours, now)
+        own = {one.row.instance_id for one in ours}
+        inbox.wake_for([], [target for key, target in targets.items() if key not in own], now)
+    return len(ours)
+
+
+def _free(ours: Sequence[ClaimedInstance], now: datetime) -> None:
+    found = looks.look([Question(one.row.instance_id, one.facts.status) for one in ours], now)
+    rows, moments = [], []
+    for one in ours:
+        due_at = found.get(one.row.instance_id, Waiting()).due_at(one.facts.status, now)
+        rows.append({"instance_id": one.row.instance_id, "due_at": due_at})
+        if due_at is not None:
+            moments.append((one.row.queue, due_at))
+    sql.update(_DUE, "due_at = v.due_at, lease_owner = '', lease_until = NULL", rows)
+    _announce(moments)
+
+
+def _is(held: ClaimedInstance, owner: str, epoch: int) -> bool:
+    return (held.row.lease_owner, held.row.lease_epoch) == (owner, epoch)
 
 
 def hand_back(owner: str, *, keep_activity: int | None = None) -> int:
@@ -38,13 +70,13 @@ def hand_back(owner: str, *, keep_activity: int | None = None) -> int:
     """
     with transaction.atomic():
         instances = sql.fetch(
-            f"UPDATE {INSTANCE} SET lease_owner = '', lease_until = NULL"
-            f" WHERE {_in_order(INSTANCE, 'lease_owner = %s')} RETURNING queue, due_at",
+            f"UPDATE {SCHEDULE} SET lease_owner = '', lease_until = NULL"
+            f" WHERE {_in_order(SCHEDULE, HELD)} RETURNING queue, due_at",
             [owner],
         )
         activities = sql.fetch(
             f"UPDATE {ACTIVITY} SET lease_owner = '', lease_until = NULL"
-            f" WHERE {_in_order(ACTIVITY, 'lease_owner = %s AND id <> %s')} RETURNING queue, due_at",
+            f" WHERE {_in_order(ACTIVITY, f'{HELD} AND id <> %s')} RETURNING queue, due_at",
             [owner, keep_activity or 0],
         )
         _announce([*instances, *activities])
@@ -55,10 +87,9 @@ def expire(owner: str, now: datetime) -> int:
     """Let all leases of a dead worker run out now: what it held counts as lost and is claimed row by row."""
     with transaction.atomic():
         rows = []
-        for table in (INSTANCE, ACTIVITY):
+        for table in (SCHEDULE, ACTIVITY):
             rows += sql.fetch(
-                f"UPDATE {table} SET lease_until = %s WHERE {_in_order(table, 'lease_owner = %s')}"
-                " RETURNING queue, due_at",
+                f"UPDATE {table} SET lease_until = %s WHERE {_in_order(table, HELD)} RETURNING queue, due_at",
                 [now, owner],
             )
         _announce(rows)
@@ -71,9 +102,10 @@ def renew(owners: Sequence[str], now: datetime, seconds: float) -> None:
         return
     condition, values = sql.among("lease_owner", owners)
     until = now + timedelta(seconds=seconds)
-    for table, lock in ((INSTANCE, "FOR NO KEY UPDATE SKIP LOCKED"), (ACTIVITY, "FOR UPDATE SKIP LOCKED")):
+    for table, lock in ((SCHEDULE, "FOR NO KEY UPDATE SKIP LOCKED"), (ACTIVITY, "FOR UPDATE SKIP LOCKED")):
+        key = _KEYS[table]
         sql.run(
-            f"UPDATE {table} SET lease_until = %s WHERE id IN (SELECT id FROM {table}"
+            f"UPDATE {table} SET lease_until = %s WHERE {key} IN (SELECT {key} FROM {table}"
             f" WHERE {condition} AND lease_until > %s{sql.locking(lock)})",
             [until, *values, now],
         )
@@ -82,45 +114,52 @@ def renew(owners: Sequence[str], now: datetime, seconds: float) -> None:
 def park(held: ClaimedInstance, reason: str, message: str, fingerprint: str, now: datetime) -> None:
     """Mark an instance as blocked and give its lease back; it is tried again after 10 s, doubling to 10 min (NDT-6).
 
-    Its status, history and inbox stay as they are. Durable when it returns; nothing if the lease was lost.
+    Its status, history and inbox stay as they are. Management that waits makes it due at once: it needs no code. While
+    workers run other code than this one's, the pause does not grow. Durable when it returns; nothing if the lease was
+    lost.
     """
-    past = json.loads(held.blocked_detail) if held.blocked == reason and held.blocked_detail else {}
+    row = held.row
+    past = json.loads(row.blocked_detail) if row.blocked == reason and row.blocked_detail else {}
     tries = past.get("tries", 0) + 1
     since = past.get("since", now.isoformat())
     detail = {"message": message, "since": since, "tries": tries, "fingerprint": fingerprint}
-    due_at = now + timedelta(seconds=min(FIRST_TRY_SECONDS * 2 ** min(tries - 1, 10), LAST_TRY_SECONDS))
-    with transaction.atomic():
+    doublings = 0 if processes.runs_other_code(fingerprint, now) else min(tries - 1, 10)
+    with transaction.atomic(durable=True):
+        targets = inbox.lock([row.instance_id])
+        target = targets.get(row.instance_id)
+        if target is None or not _is(held, target.lease_owner, target.lease_epoch):
+            return
+        due_at = now + timedelta(seconds=min(FIRST_TRY_SECONDS * 2**doublings, LAST_TRY_SECONDS))
+        due_at = now if inbox.has_control(row.instance_id) else due_at
         rows = sql.fetch(
-            f"UPDATE {INSTANCE} SET blocked = %s, blocked_detail = %s, due_at = %s, updated_at = %s,"
-            " lease_owner = '', lease_until = NULL, lost_turns = 0, revision = revision + 1"
-            " WHERE id = %s AND lease_owner = %s AND lease_epoch = %s RETURNING revision",
-            [
-                *(reason, json.dumps(detail), due_at, now),
-                *(held.lease.instance, held.lease.owner, held.lease.epoch),
-            ],
+            f"UPDATE {SCHEDULE} SET blocked = %s, blocked_detail = %s, gate = %s, due_at = %s, updated_at = %s,"
+            " lease_owner = '', lease_until = NULL, losses = 0, revision = revision + 1"
+            " WHERE instance_id = %s RETURNING revision",
+            [reason, json.dumps(detail), int(Gate.HELD), due_at, now, row.instance_id],
         )
-        if rows:
-            announce_change(held.hub, held.facts.instance_id, rows[0][0])
-            announce_work(held.queue, due_at)
+        announce_change(held.hub, held.facts.instance_id, rows[0][0])
+        announce_work(row.queue, due_at)
 
 
 def retry_blocked(fingerprint: str, now: datetime) -> int:
     """Make due what was parked under other code than `fingerprint`'s: a worker has just come with it (NDT-6)."""
-    with transaction.atomic():
-        rows = Instance.objects.exclude(blocked="").exclude(blocked_detail__contains=fingerprint)
-        keys = list(rows.select_for_update(no_key=True, skip_locked=True).order_by("id").values_list("pk", flat=True))
-        count = Instance.objects.filter(pk__in=keys).update(due_at=now)
-        deferred = sql.fetch(f"UPDATE {ACTIVITY} SET due_at = %s WHERE blocked <> '' RETURNING queue", [now])
-        queues = set(Instance.objects.filter(pk__in=keys).values_list("queue", flat=True)) | {q for (q,) in deferred}
-        for queue in queues:
-            announce_work(queue, items=count + len(deferred))
-    return count + len(deferred)
+    with transaction.atomic(durable=True):
+        rows = Schedule.objects.filter(blocked__gt="").exclude(blocked_detail__contains=fingerprint)
+        rows = rows.filter(lease_until=None).select_for_update(no_key=True, skip_locked=True)
+        found = dict(rows.order_by("pk").values_list("pk", "queue"))
+        Schedule.objects.filter(pk__in=found).update(due_at=now)
+        deferred = sql.fetch(f"UPDATE {ACTIVITY} SET due_at = %s WHERE blocked > '' RETURNING queue", [now])
+        queues = [*found.values(), *(queue for (queue,) in deferred)]
+        for queue in set(queues):
+            announce_work(queue, items=queues.count(queue))
+    return len(queues)
 
 
 def _in_order(table: str, condition: str) -> str:
-    """Return the condition so that it locks the rows in id order: else this and a commit could wait for each other."""
-    lock = sql.locking("FOR NO KEY UPDATE" if table == INSTANCE else "FOR UPDATE")
-    return f"id IN (SELECT id FROM {table} WHERE {condition} ORDER BY id{lock})"
+    """Return the condition so that it locks the rows in key order: else this and a commit could wait for each other."""
+    lock = sql.locking("FOR NO KEY UPDATE" if table == SCHEDULE else "FOR UPDATE")
+    key = _KEYS[table]
+    return f"{key} IN (SELECT {key} FROM {table} WHERE {condition} ORDER BY {key}{lock})"
 
 
 def _announce(rows: Sequence[tuple[str, object]]) -> None:

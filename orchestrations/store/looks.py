@@ -1,7 +1,7 @@
-"""A look at inboxes: what is visible now, and when the next thing will be.
+"""A look at inboxes: what counts now, and when the next thing will.
 
-It must come after the statement that locks the instance rows: in READ COMMITTED a statement that waits for a row goes
-on with its old snapshot of all other tables, and a message delivered meanwhile would be forgotten for ever.
+It must come after the statement that locks the instances: in READ COMMITTED a statement that waits for a row goes on
+with its old snapshot of all other tables, and a message delivered meanwhile would be forgotten for ever.
 """
 
 from __future__ import annotations
@@ -11,71 +11,129 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from orchestrations.engine.events import ExecutionStarted
 from orchestrations.engine.state import Status
 from orchestrations.store import sql
-from orchestrations.store.models import InboxMessage
+from orchestrations.store.inbox import INBOX
 
-INBOX = InboxMessage._meta.db_table
+START = ExecutionStarted.__name__
+MESSAGES, FIRST_MESSAGES = 1000, 16
+"""How many of an instance's messages one look shows, and how many at the beginning of an execution: one that continues
+as new for each of them must not be shown all the others each time."""
+BYTES = 4 * 1024 * 1024
+"""How many bytes of an instance's messages one look shows, the first message whatever its size."""
+_LAST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class Question:
+    """An instance to look at: what counts depends on its status, how much is shown on whether its execution begins."""
+
+    instance: int
+    status: Status
+    is_first: bool = False
+
+    @property
+    def most(self) -> int:
+        """How many messages in order of arrival are shown; those that count from an instant on are shown all."""
+        if self.status is Status.SUSPENDED or (self.status is Status.PENDING and not self.is_first):
+            return 0
+        return FIRST_MESSAGES if self.is_first else MESSAGES
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
     """A message in an inbox: its key, the execution it counts for (empty: any) and the event as JSON text."""
 
     id: int
-    visible_at: datetime
+    not_before: datetime | None
     execution: str
+    kind: str
     is_control: bool
     body: str
+
+    def counts(self, status: Status) -> bool:
+        """Tell whether it makes an instance due: a suspended one by management, a pending one also by its start."""
+        if self.is_control:
+            return True
+        if status is Status.PENDING:
+            return self.kind == START
+        return status is not Status.SUSPENDED
 
 
 @dataclass(slots=True)
 class Waiting:
-    """What waits for one instance: visible letters in order of arrival, and the earliest later instants."""
+    """What waits for one instance: messages that count now, and the earliest instant at which another one will."""
 
-    letters: list[Letter] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
     later: datetime | None = None
-    later_control: datetime | None = None
 
-    def has_visible(self, status: Status) -> bool:
-        """Tell whether something that counts is visible: while suspended only management does."""
-        return any(letter.is_control or status is not Status.SUSPENDED for letter in self.letters)
+    def has_news(self, status: Status) -> bool:
+        """Tell whether there is something for a turn to take."""
+        return any(message.counts(status) for message in self.messages)
 
-    def due_at(self, status: Status) -> datetime | None:
+    def due_at(self, status: Status, now: datetime) -> datetime | None:
         """Return the earliest instant at which something that counts waits, or None."""
-        is_suspended = status is Status.SUSPENDED
-        moments = [letter.visible_at for letter in self.letters if letter.is_control or not is_suspended]
-        moments += [at for at in (self.later_control, None if is_suspended else self.later) if at is not None]
+        moments = [message.not_before or now for message in self.messages if message.counts(status)]
+        if self.later is not None and status is not Status.SUSPENDED:
+            moments.append(self.later)
         return min(moments, default=None)
 
 
-def look(instances: Sequence[int], now: datetime) -> dict[int, Waiting]:
+def look(questions: Sequence[Question], now: datetime) -> dict[int, Waiting]:
     """Return what waits for each instance that has anything. One statement."""
-    return read(question(instances, now).alone()) if instances else {}
+    return read(question(questions, now).alone()) if questions else {}
 
 
-def question(instances: Sequence[int], now: datetime) -> sql.Query:
-    """Return the statement that looks; `read` reads its rows."""
-    condition, values = sql.among("instance_id", instances)
-    return sql.query(
-        f"SELECT instance_id, id, visible_at, execution, is_control, body FROM {INBOX}"
-        f" WHERE {condition} AND visible_at <= %s"
-        f" UNION ALL SELECT instance_id, 0, min(visible_at), '', is_control, '' FROM {INBOX}"
-        f" WHERE {condition} AND visible_at > %s GROUP BY instance_id, is_control",
-        [*values, now, *values, now],
+def question(questions: Sequence[Question], now: datetime) -> sql.Query:
+    """Return the statement that looks; `read` reads its rows.
+
+    Each part reads the rows that it returns and at most one more for each instance, however many wait.
+    """
+    columns = "m.instance_id, m.id, m.not_before, m.execution, m.kind, m.is_control, m.body"
+    parts, parameters = [], []
+    for most in sorted({q.most for q in questions} - {0}):
+        keys, values = sql.keys("instance", [q.instance for q in questions if q.most == most])
+        parts.append(
+            f"SELECT {columns} FROM (SELECT k.instance, {_cut(most)} AS cut FROM ({keys}) k) b"
+            f" JOIN {INBOX} m ON m.instance_id = b.instance AND m.not_before IS NULL AND m.id < b.cut"
+        )
+        parameters += values
+    keys, values = sql.keys("instance", [q.instance for q in questions])
+    parts.append(
+        f"SELECT {columns} FROM ({keys}) k JOIN {INBOX} m ON m.instance_id = k.instance AND m.not_before <= %s"
     )
+    parts.append(
+        "SELECT k.instance, 0, (SELECT min(l.not_before) FROM"
+        f" {INBOX} l WHERE l.instance_id = k.instance AND l.not_before > %s), '', '', FALSE, '' FROM ({keys}) k"
+    )
+    return sql.query(" UNION ALL ".join(parts), [*parameters, *values, now, now, *values])
 
 
 def read(rows: Sequence[tuple[Any, ...]]) -> dict[int, Waiting]:
-    """Return what waits for each instance, its letters in order of arrival."""
+    """Return what waits for each instance, its messages by key (a timer's place among them is found by its instant)."""
     found: dict[int, Waiting] = {}
-    timed = [(instance, key, sql.read_time(visible_at), *rest) for instance, key, visible_at, *rest in rows]
-    for instance, key, at, execution, is_control, body in sorted(timed, key=lambda row: (row[2], row[1])):
-        waiting = found.setdefault(instance, Waiting())
+    for instance, key, not_before, execution, kind, is_control, body in rows:
+        at = sql.read_time(not_before)
         if key:
-            waiting.letters.append(Letter(key, at, execution, bool(is_control), body))
-        elif is_control:
-            waiting.later_control = at
-        else:
-            waiting.later = at
+            message = Message(key, at, execution, kind, bool(is_control), body)
+            found.setdefault(instance, Waiting()).messages.append(message)
+        elif at is not None:
+            found.setdefault(instance, Waiting()).later = at
+    for waiting in found.values():
+        waiting.messages.sort(key=lambda message: message.id)
     return found
+
+
+def _cut(most: int) -> str:
+    """Return the expression for the first message that an instance is not shown."""
+    first = (
+        f"SELECT f.id, f.size FROM {INBOX} f WHERE f.instance_id = k.instance AND f.not_before IS NULL"
+        f" ORDER BY f.id LIMIT {most + 1}"
+    )
+    counted = (
+        "SELECT c.id, row_number() OVER (ORDER BY c.id) AS place, sum(c.size) OVER (ORDER BY c.id) AS total"
+        f" FROM ({first}) c"
+    )
+    bound = f"SELECT min(d.id) FROM ({counted}) d WHERE d.place > {most} OR (d.place > 1 AND d.total > {BYTES})"
+    return f"COALESCE(({bound}), {_LAST})"

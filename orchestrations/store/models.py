@@ -1,11 +1,16 @@
 """The tables. Rows and constraints only: the verbs are functions in the modules beside this one, and only they write.
 
-Workers poll two tables, so those hold nothing but open rows: `InboxMessage` (on its way to an instance) and
-`ActivityTask` (not yet settled). Payloads are TEXT of canonical JSON, never a JSON column: databases re-order and
-re-write those (`jsonb`), and an author must see on replay exactly what he saw first.
+An instance is three rows. `Instance` holds the facts that people query, which change when it begins, is suspended or
+ends; `Schedule` is the narrow row that workers claim, and that every turn writes; `Payload` holds the texts that no
+list reads. An instance's lock is the lock of its `Schedule` row.
 
-Rows of an instance have no foreign key in the database: they are written under the lock of its row, which is found
-first, so the check would ask once more, for every row at every COMMIT, what the lock has told already.
+`InboxMessage` (on its way to an instance) and `ActivityTask` (not yet settled) hold nothing but open rows. Payloads are
+TEXT of canonical JSON, never a JSON column: databases re-order and re-write those (`jsonb`), and an author must see on
+replay exactly what he saw first.
+
+Rows of an instance have no foreign key in the database: they are written under its lock, for which the row is found
+first, so the check would ask once more, for every row at every COMMIT, what the lock has told already. Nor have they
+an index for that key alone where another index begins with it.
 """
 
 from __future__ import annotations
@@ -19,10 +24,13 @@ __all__ = [
     "ActivityTask",
     "AuditEntry",
     "EventReceipt",
+    "Gate",
     "HistoryEvent",
     "InboxMessage",
     "Instance",
+    "Payload",
     "RateLimit",
+    "Schedule",
     "SignInLink",
     "Supervisor",
     "TaskHub",
@@ -43,39 +51,16 @@ class TaskHub(models.Model):
 
 
 class Instance(models.Model):
-    """One orchestration. `due_at` is the earliest instant at which something that counts waits for it, or null.
+    """One orchestration: the facts that people query. An input is in the event that began the execution."""
 
-    `lease_owner`, `lease_until` and `lease_epoch` fence its turns; `revision` counts its visible changes.
-    """
-
-    hub = models.ForeignKey(TaskHub, on_delete=models.PROTECT, related_name="instances")
+    hub = models.ForeignKey(TaskHub, on_delete=models.PROTECT, related_name="instances", db_index=False)
     instance_id = models.CharField(max_length=256)
     name = models.CharField(max_length=256)
     version = models.CharField(max_length=256, null=True)  # noqa: DJ001 - no version differs from an empty one (VER-3)
     status = models.CharField(max_length=16, choices=STATUS_CHOICES, default=Status.PENDING)
+    status_reason = models.TextField(default="", blank=True)
     tags = models.TextField(default="{}")
     priority = models.SmallIntegerField(default=0)
-    queue = models.CharField(max_length=100)
-
-    execution = models.CharField(max_length=32)
-    next_sequence = models.IntegerField(default=0)
-    revision = models.BigIntegerField(default=1)
-    last_turn_at = models.DateTimeField(null=True)
-
-    due_at = models.DateTimeField(null=True)
-    lease_owner = models.CharField(max_length=32, default="", blank=True)
-    lease_until = models.DateTimeField(null=True)
-    lease_epoch = models.BigIntegerField(default=0)
-    lost_turns = models.SmallIntegerField(default=0)
-
-    input = models.TextField(null=True)  # noqa: DJ001 - absent differs from any JSON text
-    output = models.TextField(null=True)  # noqa: DJ001
-    failure = models.TextField(null=True)  # noqa: DJ001
-    custom_status = models.TextField(null=True)  # noqa: DJ001
-    waiting = models.TextField(default="[]")
-    status_reason = models.TextField(default="", blank=True)
-    blocked = models.CharField(max_length=32, default="", blank=True)
-    blocked_detail = models.TextField(default="", blank=True)
 
     parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="children")
     parent_execution = models.CharField(max_length=32, default="", blank=True)
@@ -84,7 +69,6 @@ class Instance(models.Model):
     depth = models.SmallIntegerField(default=0)
 
     created_at = models.DateTimeField()
-    updated_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     completed_at = models.DateTimeField(null=True)
 
@@ -93,10 +77,6 @@ class Instance(models.Model):
             models.UniqueConstraint(fields=["hub", "instance_id"], name="instance_id_unique_in_hub"),
         ]
         indexes = [
-            # claims and the sweeper: what is due in a queue
-            models.Index(fields=["queue", "due_at"], condition=models.Q(due_at__isnull=False), name="instance_due"),
-            # the supervisor renews and hands back what its workers hold
-            models.Index(fields=["lease_owner"], condition=~models.Q(lease_owner=""), name="instance_leased"),
             # the list, newest first, alone or by status or name
             models.Index(fields=["hub", "-created_at", "-id"], name="instance_newest"),
             models.Index(fields=["hub", "status", "-created_at", "-id"], name="instance_by_status"),
@@ -107,11 +87,93 @@ class Instance(models.Model):
         return f"{self.name} {self.instance_id}"
 
 
+class Gate(models.IntegerChoices):
+    """Which messages make an instance due."""
+
+    OPEN = 0
+    """All of them."""
+    HELD = 1
+    """Management alone: it is suspended, parked, or has not begun."""
+    CLOSED = 2
+    """None: it has ended, and takes no message any more (INS-3)."""
+
+
+class Schedule(models.Model):
+    """What makes an instance due and who holds it; and what changes with every turn.
+
+    `due_at` is the earliest instant at which something that counts waits for it, or null. `lease_owner`, `lease_until`
+    and `lease_epoch` fence its turns; without a lease `lease_until` is null. `position` is that of the next history
+    event, `history_bytes` the size of the history; `revision` counts visible changes.
+    """
+
+    instance = models.OneToOneField(
+        Instance, primary_key=True, on_delete=models.CASCADE, related_name="schedule", db_constraint=False
+    )
+    queue = models.CharField(max_length=100)
+    capability = models.CharField(max_length=256)
+    due_at = models.DateTimeField(null=True)
+    gate = models.SmallIntegerField(choices=Gate.choices, default=Gate.OPEN)
+    lease_owner = models.CharField(max_length=32, default="", blank=True)
+    lease_until = models.DateTimeField(null=True)
+    lease_epoch = models.BigIntegerField(default=0)
+    losses = models.SmallIntegerField(default=0)
+
+    execution = models.CharField(max_length=32)
+    position = models.IntegerField(default=0)
+    history_bytes = models.BigIntegerField(default=0)
+    revision = models.BigIntegerField(default=1)
+    turned_at = models.DateTimeField(null=True)
+    updated_at = models.DateTimeField()
+    waiting = models.TextField(default="[]")
+    blocked = models.CharField(max_length=32, default="", blank=True)
+    blocked_detail = models.TextField(default="", blank=True)
+
+    class Meta:
+        indexes = [
+            # claims, the sweeper and its plan for the next second: what is due in a queue and nobody's
+            models.Index(
+                fields=["queue", "due_at"],
+                condition=models.Q(due_at__isnull=False, lease_until__isnull=True),
+                name="schedule_due",
+            ),
+            # claims and the sweeper: leases that have run out
+            models.Index(
+                fields=["queue", "lease_until"], condition=models.Q(lease_until__isnull=False), name="schedule_lapsed"
+            ),
+            # the supervisor renews and hands back what its workers hold
+            models.Index(fields=["lease_owner"], condition=models.Q(lease_until__isnull=False), name="schedule_leased"),
+            # the page of what is stuck; the retry of what other code had parked
+            models.Index(fields=["blocked"], condition=models.Q(blocked__gt=""), name="schedule_blocked"),
+        ]
+
+    def __str__(self) -> str:
+        return f"schedule of {self.instance_id}"
+
+
+class Payload(models.Model):
+    """The texts of an instance that lists do not read. The row is there once there is anything to hold."""
+
+    instance = models.OneToOneField(
+        Instance, primary_key=True, on_delete=models.CASCADE, related_name="payload", db_constraint=False
+    )
+    output = models.TextField(null=True)  # noqa: DJ001 - absent differs from any JSON text
+    failure = models.TextField(null=True)  # noqa: DJ001
+    custom_status = models.TextField(null=True)  # noqa: DJ001
+
+    def __str__(self) -> str:
+        return f"payload of {self.instance_id}"
+
+
 class HistoryEvent(models.Model):
-    """A fact, ordered within an execution, never changed. The key is the last line of defence against two writers."""
+    """A fact, ordered within an execution, never changed. The key is the last line of defence against two writers.
+
+    Positions rise; they may have gaps, so they tell an order and no number.
+    """
 
     pk = models.CompositePrimaryKey("instance_id", "execution", "sequence")
-    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="history", db_constraint=False)
+    instance = models.ForeignKey(
+        Instance, on_delete=models.CASCADE, related_name="history", db_constraint=False, db_index=False
+    )
     execution = models.CharField(max_length=32)
     sequence = models.IntegerField()
     kind = models.CharField(max_length=40)
@@ -122,24 +184,38 @@ class HistoryEvent(models.Model):
 
 
 class InboxMessage(models.Model):
-    """Something on its way to an instance. A timer is a message to oneself that becomes visible later."""
+    """Something on its way to an instance.
+
+    Messages are taken in the order of their ids, which are drawn under the instance's lock. One with `not_before`
+    counts from that instant on: timers, which are messages to oneself, a scheduled start; and what must never wait
+    behind many others, a start and management, which carry the instant at which they were sent. A message of one
+    `sender` and `sender_sequence` is accepted once while it waits.
+    """
 
     id = models.BigAutoField(primary_key=True)
-    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="inbox", db_constraint=False)
+    instance = models.ForeignKey(
+        Instance, on_delete=models.CASCADE, related_name="inbox", db_constraint=False, db_index=False
+    )
     execution = models.CharField(max_length=32, default="", blank=True)
-    visible_at = models.DateTimeField()
+    not_before = models.DateTimeField(null=True)
     kind = models.CharField(max_length=40)
     is_control = models.BooleanField(default=False)
+    sender = models.CharField(max_length=100)
+    sender_sequence = models.BigIntegerField(default=0)
     body = models.TextField()
-    dedup_key = models.CharField(max_length=100)
+    size = models.IntegerField()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["instance", "dedup_key"], name="inbox_message_once"),
+            models.UniqueConstraint(fields=["instance", "sender", "sender_sequence"], name="inbox_message_once"),
         ]
         indexes = [
-            # the look of a commit, and the load of a turn
-            models.Index(fields=["instance", "visible_at", "id"], name="inbox_visible"),
+            # the look of a commit and the load of a turn: what counts at once, in order of arrival
+            models.Index(fields=["instance", "id"], condition=models.Q(not_before__isnull=True), name="inbox_in_order"),
+            # the same: what counts from an instant on, and the earliest such instant to come
+            models.Index(
+                fields=["instance", "not_before"], condition=models.Q(not_before__isnull=False), name="inbox_in_time"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -147,15 +223,22 @@ class InboxMessage(models.Model):
 
 
 class EventReceipt(models.Model):
-    """The id of an external event that was accepted, so that sending it again is a no-op (EVT-5)."""
+    """The id of an external event that was accepted, so that sending it again is a no-op (EVT-5), until it expires."""
 
-    instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="receipts")
+    instance = models.ForeignKey(
+        Instance, on_delete=models.CASCADE, related_name="receipts", db_constraint=False, db_index=False
+    )
     event_id = models.CharField(max_length=100)
     event_name = models.CharField(max_length=256)
     accepted_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["instance", "event_id"], name="event_once")]
+        indexes = [
+            # the sweeper forgets what has expired
+            models.Index(fields=["expires_at"], name="receipt_expiry"),
+        ]
 
     def __str__(self) -> str:
         return self.event_id
@@ -178,15 +261,23 @@ class ActivityTask(models.Model):
     lease_owner = models.CharField(max_length=32, default="", blank=True)
     lease_until = models.DateTimeField(null=True)
     lease_epoch = models.IntegerField(default=0)
-    lost_attempts = models.SmallIntegerField(default=0)
+    losses = models.SmallIntegerField(default=0)
     blocked = models.CharField(max_length=32, default="", blank=True)
 
     class Meta:
         indexes = [
-            # claims and the sweeper
-            models.Index(fields=["queue", "due_at", "id"], name="activity_due"),
+            # claims, the sweeper and its plan: what is due in a queue and nobody's
+            models.Index(
+                fields=["queue", "due_at", "id"], condition=models.Q(lease_until__isnull=True), name="activity_due"
+            ),
+            # claims and the sweeper: leases that have run out
+            models.Index(
+                fields=["queue", "lease_until"], condition=models.Q(lease_until__isnull=False), name="activity_lapsed"
+            ),
             # the supervisor renews and hands back what its workers hold
-            models.Index(fields=["lease_owner"], condition=~models.Q(lease_owner=""), name="activity_leased"),
+            models.Index(fields=["lease_owner"], condition=models.Q(lease_until__isnull=False), name="activity_leased"),
+            # the page of what is stuck; the retry of what other code had left
+            models.Index(fields=["blocked"], condition=models.Q(blocked__gt=""), name="activity_blocked"),
         ]
 
     def __str__(self) -> str:
@@ -197,7 +288,7 @@ class AuditEntry(models.Model):
     """Who did what to which instance, committed together with what was done. Written once, never changed."""
 
     id = models.BigAutoField(primary_key=True)
-    hub = models.ForeignKey(TaskHub, on_delete=models.PROTECT, related_name="audit")
+    hub = models.ForeignKey(TaskHub, on_delete=models.PROTECT, related_name="audit", db_index=False)
     at = models.DateTimeField()
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     actor = models.CharField(max_length=256)

@@ -29,6 +29,11 @@ def register_worker(worker: str, supervisor: str, queue: str, pid: int, fingerpr
     return is_new
 
 
+def runs_other_code(fingerprint: str, now: datetime) -> bool:
+    """Tell whether a living worker runs other code than that."""
+    return Worker.objects.filter(seen_at__gte=now - FORGET_AFTER).exclude(fingerprint=fingerprint).exists()
+
+
 def beat(supervisor: str, workers: list[str], now: datetime) -> None:
     """Say that the supervisor and these workers of it are alive; forget its other workers and the long dead."""
     Supervisor.objects.filter(pk=supervisor).update(seen_at=now)

@@ -1,14 +1,15 @@
 """Statements over many rows at once, the same number of them for one row as for a thousand, on both databases.
 
-The ORM's cost for each row is larger than the database's own, so the hot path speaks SQL; only this package may.
-PostgreSQL takes all rows as one JSON text: arrays of a column each (`unnest`) cost the driver three times as much
-Python, and a text that is always the same keeps its plan. SQLite takes the rows themselves.
+The ORM's cost for each row is larger than the database's own, so the hot path speaks SQL; only this package may. Rows
+are dictionaries, so that a column has a name wherever it is written. They reach a statement as a table `v`: PostgreSQL
+takes them as one JSON text (arrays of a column each cost the driver three times as much Python, and a text that is
+always the same keeps its plan), SQLite as VALUES.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,37 +17,50 @@ from typing import Any
 from django.db import connection
 from django.db.models import Model
 
-Row = Sequence[Any]
-CHUNK = 1000
+Row = Mapping[str, Any]
+CHUNK_VALUES = 30_000
+"""How many values a statement of SQLite may have; by default it takes 32,766."""
 
 _TYPES = {"int": "bigint", "text": "text", "time": "timestamptz", "bool": "boolean"}
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 
 
 class Columns:
-    """The columns of a table, in order, with a type each: `int`, `text`, `time` or `bool`."""
+    """Columns of a table with a type each: `int`, `text`, `time` or `bool`. The first one is the key of updates."""
 
     def __init__(self, model: type[Model], **types: str) -> None:
+        self._model, self.types = model, types
+        self._subsets: dict[tuple[str, ...], Columns] = {}
+        self._times = frozenset(name for name, kind in types.items() if kind == "time")
         self.table = model._meta.db_table
-        self.names = list(types)
-        self.types = list(types.values())
-        self._times = [i for i, kind in enumerate(self.types) if kind == "time"]
+        self.names = tuple(types)
+        self.key = self.names[0]
+        declared = ", ".join(f"{name} {_TYPES[kind]}" for name, kind in types.items())
+        self.recordset = f"SELECT * FROM json_to_recordset(%s) AS rows({declared})"
 
-        columns = ", ".join(f"{name} {_TYPES[kind]}" for name, kind in types.items())
-        self.recordset = f"json_to_recordset(%s) AS v({columns})"
+    def subset(self, names: tuple[str, ...]) -> Columns:
+        """Return some of the columns, the key among them."""
+        found = self._subsets.get(names)
+        if found is None:
+            wanted = (self.key, *(name for name in names if name != self.key))
+            found = self._subsets[names] = Columns(self._model, **{name: self.types[name] for name in wanted})
+        return found
 
     def as_json(self, rows: Sequence[Row]) -> str:
-        """Return the rows as one JSON text, for `recordset`."""
+        """Return the rows as one JSON text, for `recordset`. `KeyError` for a row without one of the columns."""
         names = self.names
-        return _encode([dict(zip(names, row, strict=True)) for row in rows])
+        return _encode([{name: row[name] for name in names} for row in rows])
 
-    def adapt(self, rows: Iterable[Row]) -> list[list[Any]]:
-        """Return the rows as SQLite stores them."""
-        adapted = [list(row) for row in rows]
-        for row in adapted:
-            for place in self._times:
-                row[place] = write_time(row[place])
-        return adapted
+    def flatten(self, rows: Sequence[Row]) -> list[Any]:
+        """Return the rows' values one after the other, as SQLite stores them."""
+        times = self._times
+        return [write_time(row[name]) if name in times else row[name] for row in rows for name in self.names]
+
+    def chunks(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+        """Yield the rows in parts that one statement of SQLite can take."""
+        size = CHUNK_VALUES // len(self.names)
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size]
 
 
 def is_postgres() -> bool:
@@ -70,9 +84,8 @@ def query(statement: str, parameters: Sequence[Any]) -> Query:
 
 def insertion(columns: Columns, rows: Sequence[Row], returning: str) -> Query:
     """Return an `insert` that returns something."""
-    names = ", ".join(columns.names)
-    statement = f"INSERT INTO {columns.table} ({names}) SELECT * FROM {columns.recordset} RETURNING {returning}"
     parameters = [columns.as_json(rows)] if is_postgres() else []
+    statement = f"{_insert_from(columns)} RETURNING {returning}"
     return Query(statement, parameters, lambda: insert(columns, rows, returning=returning))
 
 
@@ -92,78 +105,104 @@ def gather(queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
 
 
 def insert(columns: Columns, rows: Sequence[Row], *, suffix: str = "", returning: str = "") -> list[tuple[Any, ...]]:
-    """Insert the rows in one statement (SQLite with `returning`: one for each thousand); return what `returning` names.
+    """Insert the rows in one statement (SQLite: one for each few thousand); return what `returning` names.
 
     `suffix` is for instance `ON CONFLICT DO NOTHING`; rows that it leaves out return nothing.
     """
-    names = ", ".join(columns.names)
-    tail = f" {suffix}" + (f" RETURNING {returning}" if returning else "")
-    with connection.cursor() as cursor:
-        if is_postgres():
-            statement = f"INSERT INTO {columns.table} ({names}) SELECT * FROM {columns.recordset}{tail}"
-            cursor.execute(statement, [columns.as_json(rows)])
-            return cursor.fetchall() if returning else []
-        marks = f"({', '.join(['%s'] * len(columns.names))})"
-        if not returning:
-            cursor.executemany(f"INSERT INTO {columns.table} ({names}) VALUES {marks}{tail}", columns.adapt(rows))
-            return []
-        found: list[tuple[Any, ...]] = []
-        for start in range(0, len(rows), CHUNK):
-            chunk = columns.adapt(rows[start : start + CHUNK])
-            values = ", ".join([marks] * len(chunk))
-            flat = [value for row in chunk for value in row]
-            cursor.execute(f"INSERT INTO {columns.table} ({names}) VALUES {values}{tail}", flat)
-            found += cursor.fetchall()
-        return found
+    tail = f" {suffix}" if suffix else ""
+    tail += f" RETURNING {returning}" if returning else ""
+    if is_postgres():
+        return _execute(_insert_from(columns) + tail, [columns.as_json(rows)], has_rows=bool(returning))
+    names, found = ", ".join(columns.names), []
+    for chunk in columns.chunks(rows):
+        statement = f"INSERT INTO {columns.table} ({names}) VALUES {_marks(columns, len(chunk))}{tail}"
+        found += _execute(statement, columns.flatten(chunk), has_rows=bool(returning))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Rows to write beside an update: inserted, updated by key (`assignments`), or both (`suffix`)."""
+
+    columns: Columns
+    rows: Sequence[Row]
+    assignments: str = ""
+    suffix: str = ""
+
+    def statement(self) -> str:
+        """Return the statement for PostgreSQL."""
+        if self.assignments:
+            return _update_from(self.columns, self.assignments)
+        return _insert_from(self.columns) + (f" {self.suffix}" if self.suffix else "")
+
+    def run(self) -> None:
+        """Run it by itself."""
+        if self.assignments:
+            update(self.columns, self.assignments, self.rows)
+        else:
+            insert(self.columns, self.rows, suffix=self.suffix)
 
 
 def update(
-    columns: Columns, assignments: str, rows: Sequence[Row], *, beside: tuple[Columns, Sequence[Row]] | None = None
-) -> None:
-    """Update each row's `id` (its first column) by `assignments`, in which `v.name` is the row's value of a column.
+    columns: Columns,
+    assignments: str,
+    rows: Sequence[Row],
+    *,
+    returning: str = "",
+    beside: Sequence[Change] = (),
+) -> list[tuple[Any, ...]]:
+    """Update the rows with these keys by `assignments`, in which `v.name` is a row's value and `t.name` the old one.
 
-    `beside` are rows of another table to insert in the same statement (SQLite: in one before).
+    `beside` is written in the same statement (SQLite: in one each before).
     """
-    if beside is not None and not is_postgres():
-        insert(*beside)
-    with connection.cursor() as cursor:
-        if is_postgres():
-            statement = f"UPDATE {columns.table} AS t SET {assignments} FROM {columns.recordset} WHERE t.id = v.id"
-            parameters = [columns.as_json(rows)]
-            if beside is not None:
-                other, others = beside
-                names = ", ".join(other.names)
-                select = f"INSERT INTO {other.table} ({names}) SELECT * FROM {other.recordset}"
-                statement = f"WITH beside AS ({select}) {statement}"
-                parameters = [other.as_json(others), *parameters]
-            cursor.execute(statement, parameters)
-            return
-        pairs = [f"{{{name}}}" for name in columns.names]
-        statement = assignments.replace("t.", "")
-        order: list[int] = []
-        for place, name in sorted(enumerate(columns.names), key=lambda pair: -len(pair[1])):
-            statement = statement.replace(f"v.{name}", pairs[place])
-        while (at := statement.find("{")) >= 0:
-            end = statement.index("}", at)
-            order.append(columns.names.index(statement[at + 1 : end]))
-            statement = statement[:at] + "%s" + statement[end + 1 :]
-        values = [[row[place] for place in [*order, 0]] for row in columns.adapt(rows)]
-        cursor.executemany(f"UPDATE {columns.table} SET {statement} WHERE id = %s", values)
+    tail = f" RETURNING {returning}" if returning else ""
+    if is_postgres():
+        parts = [f"beside{place} AS ({change.statement()})" for place, change in enumerate(beside)]
+        head = f"WITH {', '.join(parts)} " if parts else ""
+        parameters = [change.columns.as_json(change.rows) for change in beside]
+        statement = head + _update_from(columns, assignments) + tail
+        return _execute(statement, [*parameters, columns.as_json(rows)], has_rows=bool(returning))
+    for change in beside:
+        change.run()
+    found = []
+    for chunk in columns.chunks(rows):
+        table = f"WITH v({', '.join(columns.names)}) AS (VALUES {_marks(columns, len(chunk))})"
+        statement = (
+            f"{table} UPDATE {columns.table} AS t SET {assignments} FROM v WHERE t.{columns.key} = v.{columns.key}"
+        )
+        found += _execute(statement + tail, columns.flatten(chunk), has_rows=bool(returning))
+    return found
+
+
+def changes(columns: Columns, rows: Sequence[Row]) -> list[Change]:
+    """Return the updates that set in each row just the columns that it names, to null where it says so.
+
+    One update for each set of columns, of which a commit knows a handful.
+    """
+    return [
+        Change(part, group, assignments=", ".join(f"{name} = v.{name}" for name in part.names[1:]))
+        for part, group in _by_columns(columns, rows)
+    ]
+
+
+def upserts(columns: Columns, rows: Sequence[Row]) -> list[Change]:
+    """Return the inserts that, where a row with the key exists, set just the columns that each row names."""
+    found = []
+    for part, group in _by_columns(columns, rows):
+        sets = ", ".join(f"{name} = excluded.{name}" for name in part.names[1:])
+        found.append(Change(part, group, suffix=f"ON CONFLICT ({part.key}) DO UPDATE SET {sets}"))
+    return found
 
 
 def fetch(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Run one statement that returns rows. Times among the parameters are adapted."""
-    adapted = [write_time(value) if isinstance(value, datetime) else value for value in parameters]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, adapted)
-        return list(cursor.fetchall())
+    return _execute(statement, _adapt(parameters), has_rows=True)
 
 
 def run(statement: str, parameters: Sequence[Any]) -> int:
     """Run one statement and return the number of rows that it touched."""
-    adapted = [write_time(value) if isinstance(value, datetime) else value for value in parameters]
     with connection.cursor() as cursor:
-        cursor.execute(statement, adapted)
+        cursor.execute(statement, _adapt(parameters))
         return int(cursor.rowcount)
 
 
@@ -175,21 +214,22 @@ def among(column: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
     return f"{column} IN ({', '.join(['%s'] * len(values))})", list(values)
 
 
-def among_pairs(columns: str, pairs: Sequence[tuple[Any, Any]], kinds: tuple[str, str]) -> tuple[str, list[Any]]:
-    """Return a condition that the two columns are one of `pairs`, and its parameters."""
+def among_rows(columns: str, rows: Sequence[tuple[Any, ...]], kinds: tuple[str, ...]) -> tuple[str, list[Any]]:
+    """Return a condition that the columns are one of `rows`, and its parameters."""
     if is_postgres():
-        arrays = f"unnest(%s::{_TYPES[kinds[0]]}[], %s::{_TYPES[kinds[1]]}[])"
-        return f"({columns}) IN (SELECT * FROM {arrays})", [
-            _array([a for a, _ in pairs]),
-            _array([b for _, b in pairs]),
+        arrays = ", ".join(f"%s::{_TYPES[kind]}[]" for kind in kinds)
+        return f"({columns}) IN (SELECT * FROM unnest({arrays}))", [
+            _array(values) for values in zip(*rows, strict=True)
         ]
-    marks = ", ".join(["(%s, %s)"] * len(pairs))
-    return f"({columns}) IN (VALUES {marks})", [value for pair in pairs for value in pair]
+    one = f"({', '.join(['%s'] * len(kinds))})"
+    return f"({columns}) IN (VALUES {', '.join([one] * len(rows))})", [value for row in rows for value in row]
 
 
-def _array(values: Sequence[Any]) -> Any:
-    """Return an array parameter; numbers as the text of one, which spares the driver a look at each."""
-    return f"{{{','.join(map(str, values))}}}" if values and isinstance(values[0], int) else list(values)
+def keys(name: str, values: Sequence[int]) -> tuple[str, list[Any]]:
+    """Return a query of one column of that name with these numbers, and its parameters."""
+    if is_postgres():
+        return f"SELECT unnest(%s::bigint[]) AS {name}", [_array(values)]
+    return f"SELECT column1 AS {name} FROM (VALUES {', '.join(['(%s)'] * len(values))})", list(values)
 
 
 def locking(clause: str) -> str:
@@ -208,3 +248,41 @@ def read_time(value: Any) -> datetime | None:
         return None
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _by_columns(columns: Columns, rows: Sequence[Row]) -> list[tuple[Columns, list[Row]]]:
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row), []).append(row)
+    return [(columns.subset(names), group) for names, group in groups.items()]
+
+
+def _execute(statement: str, parameters: Sequence[Any], *, has_rows: bool) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall()) if has_rows else []
+
+
+def _adapt(parameters: Sequence[Any]) -> list[Any]:
+    return [write_time(value) if isinstance(value, datetime) else value for value in parameters]
+
+
+def _insert_from(columns: Columns) -> str:
+    return f"INSERT INTO {columns.table} ({', '.join(columns.names)}) {columns.recordset}"
+
+
+def _update_from(columns: Columns, assignments: str) -> str:
+    return (
+        f"UPDATE {columns.table} AS t SET {assignments} FROM ({columns.recordset}) AS v"
+        f" WHERE t.{columns.key} = v.{columns.key}"
+    )
+
+
+def _marks(columns: Columns, count: int) -> str:
+    one = f"({', '.join(['%s'] * len(columns.names))})"
+    return ", ".join([one] * count)
+
+
+def _array(values: Sequence[Any]) -> Any:
+    """Return an array parameter; numbers as the text of one, which spares the driver a look at each."""
+    return f"{{{','.join(map(str, values))}}}" if values and isinstance(values[0], int) else list(values)

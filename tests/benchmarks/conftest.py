@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from orchestrations.store import instances
+from orchestrations.store import hubs
 from tests import servers
 from tests.benchmarks import ground as grounds
 from tests.benchmarks.ground import Ground
@@ -24,9 +24,9 @@ def ground_table(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> I
 @pytest.fixture
 def ground(ground_table: None, transactional_db: None, redis_server: servers.RedisServer) -> Iterator[Ground]:
     """Ground figures of this test, on an empty database and an empty queue."""
-    instances.forget_hubs()
+    hubs.forget()
     yield Ground()
-    instances.forget_hubs()
+    hubs.forget()
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,9 @@ def wait_for_all() -> None:
 
 def wait_for_bodies(count: int) -> None:
     """Wait until so many instances run and wait for something."""
-    wait_until(lambda: Instance.objects.filter(status="Running", lease_owner="").count() >= count, POLL_SECONDS)
+    wait_until(
+        lambda: Instance.objects.filter(status="Running", schedule__lease_owner="").count() >= count, POLL_SECONDS
+    )
 
 
 def watch(instance_id: str) -> datetime:
@@ -115,7 +117,11 @@ def check(instance_ids: Sequence[str], output: Any, activities: int) -> None:
     """Every instance has ended well, each of its activities has one result, no history has a gap, nothing is left."""
     assert not ActivityTask.objects.exists()
     assert not InboxMessage.objects.exists()
-    rows = {r.pk: r for part in _parts(instance_ids) for r in Instance.objects.filter(instance_id__in=part)}
+    rows = {
+        r.pk: r
+        for part in _parts(instance_ids)
+        for r in Instance.objects.filter(instance_id__in=part).select_related("payload")
+    }
     assert len(rows) == len(instance_ids)
     found = HistoryEvent.objects.filter(instance__in=rows).order_by("instance_id", "sequence")
     seen = 0
@@ -123,9 +129,9 @@ def check(instance_ids: Sequence[str], output: Any, activities: int) -> None:
         history, row = list(group), rows[key]
         events = [encoding.decode(h.body) for h in history]
         problems = check_sequence([h.sequence for h in history]) + check_history(events)
-        problems += check_stored(events, row.status, row.output)
+        problems += check_stored(events, row.status, row.payload.output)
         assert not problems, (row.instance_id, problems[:5])
-        assert (row.status, json.loads(row.output or "null")) == ("Completed", output)
+        assert (row.status, json.loads(row.payload.output or "null")) == ("Completed", output)
         assert sum(event.kind == "TaskCompleted" for event in events) == activities
         seen += 1
     assert seen == len(rows)

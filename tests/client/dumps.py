@@ -11,10 +11,12 @@ from orchestrations.store.models import (
     HistoryEvent,
     InboxMessage,
     Instance,
+    Payload,
+    Schedule,
     TaskHub,
 )
 
-TABLES = (TaskHub, Instance, HistoryEvent, InboxMessage, EventReceipt, ActivityTask, AuditEntry)
+TABLES = (TaskHub, Instance, Schedule, Payload, HistoryEvent, InboxMessage, EventReceipt, ActivityTask, AuditEntry)
 
 
 def dump_tables() -> dict[str, list[dict[str, Any]]]:

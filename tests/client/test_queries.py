@@ -13,8 +13,10 @@ from orchestrations.client.client import DurableClient
 from orchestrations.client.queries import InstanceFilter
 from orchestrations.engine.state import Status
 from orchestrations.errors import InstanceNotFoundError, InvalidError
-from orchestrations.store.models import Instance
+from orchestrations.store import hubs
+from orchestrations.store.models import Instance, Schedule
 from tests.bursts import drain
+from tests.people import change
 
 HUB = "main"
 
@@ -90,6 +92,7 @@ def test_statuses_and_hubs_are_told_apart() -> None:
     start("ended")
     drain()
     start("pending")
+    hubs.ensure("another")
     DurableClient("another").start_new("plain", "elsewhere")
     assert ids() == ["ended", "pending"]
     assert ids(statuses=frozenset({Status.COMPLETED})) == ["ended"]
@@ -139,8 +142,9 @@ def test_parents_custom_status_and_marks_are_found() -> None:
     drain()
     (child,) = queries.list_children(HUB, "family")
     assert ids(parent="family") == [child.instance_id]
-    Instance.objects.filter(instance_id="family").update(custom_status='"Half WAY"', blocked="payload")
-    Instance.objects.update(blocked_detail='{"message":"m","since":"2026-01-01T00:00:00+00:00","tries":1}')
+    family = Instance.objects.get(instance_id="family")
+    change(family, custom_status='"Half WAY"', blocked="payload")
+    Schedule.objects.update(blocked_detail='{"message":"m","since":"2026-01-01T00:00:00+00:00","tries":1}')
     assert ids(custom_status="half way") == ["family"]
     assert ids(custom_status="%") == []
     assert ids(blocked=True) == ["family"]

@@ -25,9 +25,9 @@ from orchestrations.errors import (
     StaleRevisionError,
     WrongStatusError,
 )
-from orchestrations.store.models import AuditEntry, EventReceipt, InboxMessage, Instance
+from orchestrations.store.models import AuditEntry, EventReceipt, InboxMessage
 from tests.bursts import drain, status_of
-from tests.people import HUB, PEOPLE, make_actor, make_row, waiting_for
+from tests.people import HUB, PEOPLE, change, make_actor, make_row, waiting_for
 
 Verb = Callable[[Operations, str], object]
 
@@ -140,7 +140,7 @@ def test_status_that_has_changed_is_told_with_who_did_it() -> None:
     row = make_row(revision=7)
     expected = ExpectedState(7, Status.RUNNING)
     Operations(make_actor("Bo", "operator"), HUB).suspend(row.instance_id, "bank holiday")
-    Instance.objects.filter(pk=row.pk).update(status=Status.SUSPENDED, revision=8)  # the worker's turn
+    change(row, status=Status.SUSPENDED, revision=8)  # the worker's turn
     with pytest.raises(StaleRevisionError, match=r"Bo suspended it at .*bank holiday.*was Running and is Suspended"):
         Operations(make_actor("operator"), HUB).raise_event(row.instance_id, "Paid", expected=expected)
     Operations(make_actor("operator"), HUB).raise_event(row.instance_id, "Paid", expected=None)  # apply anyway

@@ -9,7 +9,7 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connections
 from playwright.sync_api import Browser, Page, expect
 
-from orchestrations.store import instances
+from orchestrations.store import hubs
 from tests import servers
 from tests.people import PASSWORD, make_user
 from tests.workers import Workers, run_workers
@@ -32,7 +32,7 @@ def visit(live_asgi_server: servers.WebServer, browser: Browser) -> Iterator[Vis
 
     The test fails if a page has said anything to its console, a report of the content policy included.
     """
-    instances.forget_hubs()
+    hubs.forget()
     said: list[str] = []
 
     def open_page(path: str, name: str, *roles: str, **options: object) -> Page:

@@ -11,10 +11,10 @@ from playwright.sync_api import Page, expect
 
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
-from orchestrations.store.models import AuditEntry, Instance
+from orchestrations.store.models import AuditEntry, Instance, Schedule
 from orchestrations.store.signals import announce_change
 from tests.e2e.conftest import Visit
-from tests.people import HUB, make_history, make_row, waiting_for
+from tests.people import HUB, change, make_history, make_row, waiting_for
 from tests.workers import Workers
 
 pytestmark = pytest.mark.e2e
@@ -29,11 +29,9 @@ def _is_live(page: Page) -> None:
 
 def _change(row: Instance, **members: object) -> None:
     """Change a row as a worker's commit does."""
-    row.revision += 1
-    for name, value in members.items():
-        setattr(row, name, value)
-    row.save()
-    announce_change(HUB, row.instance_id, row.revision)
+    revision = Schedule.objects.get(pk=row.pk).revision + 1
+    change(row, revision=revision, **members)
+    announce_change(HUB, row.instance_id, revision)
 
 
 def test_start_a_sample_and_see_it_complete_without_reloading(workers: Workers, visit: Visit) -> None:
@@ -98,7 +96,7 @@ def test_hint_that_is_lost_is_healed_by_the_beat(visit: Visit) -> None:
     row = make_row()
     page = visit(f"{LIST}{row.instance_id}/", "viewer")
     _is_live(page)
-    Instance.objects.filter(pk=row.pk).update(custom_status='"nobody told"', revision=9)
+    change(row, custom_status='"nobody told"', revision=9)
     expect(page.locator("#summary")).to_contain_text("nobody told", timeout=12_000)
 
 
@@ -142,7 +140,7 @@ def test_long_history_grows_and_keeps_what_was_loaded(visit: Visit) -> None:
     page.locator("#peek-250 summary").click()
     expect(page.locator("#peek-250 .members")).to_contain_text("TaskScheduled")
     make_history(row, 30)
-    announce_change(HUB, row.instance_id, row.revision)
+    announce_change(HUB, row.instance_id, Schedule.objects.get(pk=row.pk).revision)
     expect(page.locator("#event-1079")).to_have_count(1)
     expect(page.locator("#peek-250 .members")).to_contain_text("TaskScheduled")
     expect(page.locator("#history .count")).to_have_text("1080")

@@ -8,14 +8,14 @@ import pytest
 from django.conf import LazySettings
 
 from orchestrations.live import broadcast, tags
-from orchestrations.store import instances
+from orchestrations.store import hubs
 
 
 @pytest.fixture(autouse=True)
 def _process(transactional_db: None, settings: LazySettings) -> Iterator[None]:
     settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
-    instances.forget_hubs()
+    hubs.forget()
     tags.forget()
     broadcast.broadcaster.take()
     yield
-    instances.forget_hubs()
+    hubs.forget()

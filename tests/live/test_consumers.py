@@ -25,10 +25,9 @@ from orchestrations.live import tags
 from orchestrations.live.consumers import LiveConsumer
 from orchestrations.live.groups import hub_group, user_group
 from orchestrations.live.routing import websocket_urlpatterns
-from orchestrations.store.models import Instance
 from orchestrations.web.regions import Region
 from tests.live.sockets import Socket
-from tests.people import HUB, make_actor, make_row, make_user
+from tests.people import HUB, change, make_actor, make_row, make_user
 
 ORIGIN = "http://127.0.0.1:8000"
 PATH = f"/hubs/{HUB}/live/"
@@ -149,7 +148,7 @@ def test_beat_brings_tags_that_heal_a_lost_hint(monkeypatch: pytest.MonkeyPatch)
     async def talk() -> None:
         async with _connected() as socket:
             first = await _watch(socket, Region("summary", HUB, row.instance_id))
-            await sync_to_async(Instance.objects.filter(pk=row.pk).update)(revision=9)  # and no hint
+            await sync_to_async(change)(row, revision=9)  # and no hint
             message = await socket.hear()
             assert message["t"] == "beat"
             assert message["tags"]["summary"] != first["summary"]

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrations.store import instances
+from orchestrations.store import hubs
 from tests import servers
 from tests.bursts import HINTS
 
 
 @pytest.fixture(autouse=True)
 def _committing_database(transactional_db: None, redis_server: servers.RedisServer) -> Iterator[None]:
-    instances.forget_hubs()
+    hubs.forget()
     HINTS.clear()
     yield
-    instances.forget_hubs()
+    hubs.forget()

@@ -13,7 +13,7 @@ from orchestrations.authoring.registry import registry
 from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
-from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance
+from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance, Schedule
 from tests import servers
 from tests.bursts import burst_once, drain, kinds_of, run, status_of
 
@@ -125,7 +125,7 @@ def test_terminating_a_parent_ends_its_children() -> None:
     drain()
     assert client.get_status(instance_id).output == "enough"
     assert {child.status for child in queries.list_children(client.hub, instance_id)} == {Status.TERMINATED}
-    assert not Instance.objects.exclude(due_at=None).exists()
+    assert not Schedule.objects.exclude(due_at=None).exists()
 
 
 def test_a_terminated_child_fails_its_task() -> None:
@@ -258,7 +258,6 @@ def test_changed_code_parks_the_instance_and_matching_code_frees_it(monkeypatch:
     client.raise_event(instance_id, "a", 1)
     monkeypatch.setitem(registry._functions, key, {None: other})
     # the body that waits for an event is replaced by one that asks for an activity in the first turn
-    Instance.objects.update(input="3")
     HistoryEvent.objects.filter(kind="ExecutionStarted").update(
         body=HistoryEvent.objects.get(kind="ExecutionStarted").body.replace('[\\"a\\"]', "3")
     )
@@ -276,7 +275,7 @@ def test_changed_code_parks_the_instance_and_matching_code_frees_it(monkeypatch:
     HistoryEvent.objects.filter(kind="ExecutionStarted").update(
         body=HistoryEvent.objects.get(kind="ExecutionStarted").body.replace('"Input":"3"', '"Input":"[\\"a\\"]"')
     )
-    Instance.objects.update(due_at="2020-01-01T00:00:00Z")
+    Schedule.objects.update(due_at="2020-01-01T00:00:00Z")
     drain()
     assert client.get_status(instance_id).output == [1]
     assert queries.get_instance(client.hub, instance_id).blocked is None

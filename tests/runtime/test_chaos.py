@@ -18,7 +18,7 @@ from orchestrations.authoring.context import body_of
 from orchestrations.authoring.registry import ORCHESTRATOR, registry
 from orchestrations.client.client import DurableClient
 from orchestrations.engine import encoding
-from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance
+from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance, Schedule
 from tests import servers
 from tests.invariants import check_history
 from tests.workers import Workers, run_workers, wait_until
@@ -90,20 +90,22 @@ def check_end(load: Load, workers: Workers) -> None:
     """All have reached their expected end; each activity has exactly one recorded result; no history has a gap."""
     live = Instance.objects.exclude(status__in=["Completed", "Failed", "Terminated"])
     wait_until(lambda: not live.exists(), 90.0, lambda: _explain(workers))
-    for instance in Instance.objects.all():
-        output = json.loads(instance.output or "null")
+    for instance in Instance.objects.select_related("schedule", "payload"):
+        output = json.loads(instance.payload.output or "null")
         expected = load.expected[instance.instance_id]
         if isinstance(expected, dict) and isinstance(output, dict):
             output = {name: output[name] for name in expected}
-        assert (instance.status, output) == ("Completed", expected), instance.failure
-        rows = HistoryEvent.objects.filter(instance=instance, execution=instance.execution).order_by("sequence")
-        assert [row.sequence for row in rows] == list(range(instance.next_sequence))
+        assert (instance.status, output) == ("Completed", expected), instance.payload.failure
+        rows = HistoryEvent.objects.filter(instance=instance, execution=instance.schedule.execution).order_by(
+            "sequence"
+        )
+        assert [row.sequence for row in rows] == list(range(instance.schedule.position))
         function = registry.get(ORCHESTRATOR, instance.name)
         assert check_history([encoding.decode(row.body) for row in rows], body_of(function)) == []
         _check_results([encoding.to_members(encoding.decode(row.body)) for row in rows])
     assert not ActivityTask.objects.exists()
     assert not InboxMessage.objects.exclude(kind="EventRaised").exists()
-    assert not Instance.objects.exclude(due_at=None).exists()
+    assert not Schedule.objects.exclude(due_at=None).exists()
     traces = Counter(load.traces.read_text().split("\n"))
     wanted = [i for i, end in load.expected.items() if end == 8]
     assert all(traces[f"{i} {kind}{n}"] >= 1 for i in wanted for kind in "sp" for n in range(4))
@@ -116,7 +118,9 @@ def _check_results(history: list[dict[str, object]]) -> None:
 
 
 def _explain(workers: Workers) -> str:
-    stuck = Instance.objects.exclude(status="Completed").values_list("instance_id", "name", "status", "blocked")[:5]
+    stuck = Instance.objects.exclude(status="Completed").values_list(
+        "instance_id", "name", "status", "schedule__blocked"
+    )[:5]
     return f"{list(stuck)}\n{workers.log.read_text(errors='replace')}"
 
 

@@ -13,8 +13,8 @@ from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.runtime.commits import TRIES, commit_safely
 from orchestrations.store import clock, leases
-from orchestrations.store.models import HistoryEvent, InboxMessage
-from orchestrations.store.turns import TurnCommit
+from orchestrations.store.batch import TurnCommit
+from orchestrations.store.models import HistoryEvent, InboxMessage, Schedule
 from tests.bursts import drain, kinds_of, status_of
 from tests.store.holding import claim, hold, plan
 
@@ -98,10 +98,11 @@ def test_a_commit_that_was_lost_before_the_server_had_it_is_tried_again(plans: l
 
 
 def test_a_database_that_refuses_every_try_leaves_nothing(plans: list[TurnCommit]) -> None:
-    """Plan by plan comes last; what fails alone parks its instance, which is tried again later."""
+    """Plan by plan comes last; what fails alone is dropped, to be turned again, and no instance is blamed for it."""
     with failing_commits(be_refused, TRIES + 1):
         answers = commit_safely(plans, clock.now(), "code")
     assert answers is not None
     assert [a.is_dropped for a in answers] == [True, False]
     assert HistoryEvent.objects.filter(kind="EventRaised").count() == 1
     assert InboxMessage.objects.count() == 2
+    assert not Schedule.objects.filter(blocked__gt="").exists()

@@ -9,14 +9,27 @@ import pytest
 from orchestrations.engine.state import InstanceFacts, Status
 from orchestrations.engine.turn import Turn
 from orchestrations.runtime.live_bodies import LiveBodies
-from orchestrations.store.claims import ClaimedInstance, Lease
+from orchestrations.store.claims import ClaimedInstance, ScheduleRow
 
 
-def claimed(key: int = 1, *, epoch: int = 1, length: int = 4, execution: str = "e1") -> ClaimedInstance:
+def claimed(key: int = 1, *, epoch: int = 1, execution: str = "e1") -> ClaimedInstance:
     facts = InstanceFacts(instance_id=f"i{key}", name="f", execution_id=execution, status=Status.RUNNING)
-    return ClaimedInstance(
-        Lease(key, "w", epoch), "main", 1, facts, "main.default", length, 0, 0, None, "", "", "", None
+    row = ScheduleRow(
+        instance_id=key,
+        queue="main.default",
+        lease_owner="w",
+        lease_epoch=epoch,
+        losses=0,
+        execution=execution,
+        position=4,
+        history_bytes=400,
+        revision=1,
+        turned_at=None,
+        waiting="[]",
+        blocked="",
+        blocked_detail="",
     )
+    return ClaimedInstance(row, facts, hub="main", hub_id=1, depth=0, parent=None, parent_execution="", has_begun=True)
 
 
 def body() -> Turn:
@@ -32,8 +45,8 @@ def test_a_body_is_given_to_the_very_next_claim_once() -> None:
 
 @pytest.mark.parametrize(
     "held",
-    [claimed(epoch=3), claimed(epoch=1), claimed(epoch=2, length=8), claimed(epoch=2, execution="e2")],
-    ids=["another holder between", "the same claim", "a longer history", "another execution"],
+    [claimed(epoch=3), claimed(epoch=1), claimed(epoch=2, execution="e2")],
+    ids=["another holder between", "the same claim", "another execution"],
 )
 def test_a_body_that_has_fallen_behind_is_closed_and_not_used(held: ClaimedInstance) -> None:
     bodies, turn = LiveBodies(10), body()

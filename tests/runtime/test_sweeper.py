@@ -12,7 +12,7 @@ from orchestrations.client.client import DurableClient
 from orchestrations.runtime import queues, wake
 from orchestrations.runtime.sweeper import Sweeper
 from orchestrations.store import clock
-from orchestrations.store.models import Instance
+from orchestrations.store.models import Schedule
 from tests import servers
 from tests.bursts import burst_once
 from tests.store.holding import PAST, claim
@@ -70,7 +70,7 @@ def test_a_lease_that_has_run_out_is_swept(sweeper: Sweeper, redis_server: serve
     claim("gone")
     redis_server.flush()
     assert sweeper.sweep() == {}
-    Instance.objects.update(lease_until=PAST)
+    Schedule.objects.exclude(lease_owner="").update(lease_until=PAST)
     assert sweeper.sweep() == {QUEUE: 1}
     assert count_hints() == 1
 

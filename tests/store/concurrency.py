@@ -58,7 +58,9 @@ def held_beside(function: Callable[[], T]) -> Iterator[Callable[[], T]]:
 
     def run() -> T:
         try:
-            with transaction.atomic():
+            outer = transaction.atomic()
+            outer._from_testcase = True  # type: ignore[attr-defined]  # as TestCase's own: a durable one may be within it
+            with outer:
                 found = function()
                 is_done.set()
                 may_commit.wait(SECONDS)

@@ -10,11 +10,13 @@ from orchestrations.client.client import DurableClient
 from orchestrations.conf import default_queue
 from orchestrations.engine.events import TaskCompleted
 from orchestrations.runtime.turns import Held, run_turn
-from orchestrations.store import claims, clock, looks, turns
+from orchestrations.store import claims, clock, histories, looks
+from orchestrations.store import commit as commits_of_store
 from orchestrations.store.activities import Result
+from orchestrations.store.batch import Committed, TurnCommit
 from orchestrations.store.claims import Claim, ClaimedActivity, ClaimedInstance, ClaimLimits
-from orchestrations.store.models import Instance
-from orchestrations.store.turns import Committed, TurnCommit
+from orchestrations.store.looks import Question
+from orchestrations.store.models import Instance, Schedule
 
 LEASE_SECONDS = 30.0
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -27,11 +29,11 @@ def claim(owner: str, *, instances: int = 1000, activities: int = 1000, seconds:
 
 def hold(found: Sequence[ClaimedInstance], results: Sequence[Result] = ()) -> list[Held]:
     """Load what the claimed instances have to take."""
-    waiting = looks.look([row.lease.instance for row in found], clock.now())
-    histories = turns.load_history(list(found))
-    held = [Held(row, history=histories[row.lease.instance]) for row in found]
+    waiting = looks.look([question_of(one) for one in found], clock.now())
+    texts = histories.load(list(found))
+    held = [Held(one, history=texts[one.row.instance_id]) for one in found]
     for one in held:
-        one.letters = waiting[one.key].letters if one.key in waiting else []
+        one.messages = waiting[one.key].messages if one.key in waiting else []
         one.results = [r for r in results if r.activity.instance == one.key]
     return held
 
@@ -50,7 +52,7 @@ def plan(held: Sequence[Held], *, share: bool = True, keep: bool = True) -> list
 
 def commit(commits: Sequence[TurnCommit], *, seconds: float = LEASE_SECONDS) -> list[Committed]:
     """Commit the turns."""
-    return turns.commit_turns(commits, clock.now(), seconds)
+    return commits_of_store.commit_turns(commits, clock.now(), seconds)
 
 
 def turn(owner: str, *, share: bool = True, keep: bool = True) -> list[Committed]:
@@ -72,3 +74,13 @@ def start(name: str = "wait_for", client_input: Any = ("a",), **options: Any) ->
 def row_of(instance_id: str) -> Instance:
     """Return the instance's row."""
     return Instance.objects.get(instance_id=instance_id)
+
+
+def schedule_of(instance_id: str) -> Schedule:
+    """Return the instance's schedule."""
+    return Schedule.objects.get(instance__instance_id=instance_id)
+
+
+def question_of(claimed: ClaimedInstance) -> Question:
+    """Return what to ask the inbox for a claimed instance."""
+    return Question(claimed.row.instance_id, claimed.facts.status, is_first=not claimed.row.position)

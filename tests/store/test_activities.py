@@ -7,10 +7,10 @@ import json
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.store import activities, clock, leases
-from orchestrations.store.models import ActivityTask, InboxMessage, Instance
+from orchestrations.store.models import ActivityTask, InboxMessage, Schedule
 from tests.bursts import HINTS, drain, status_of
 from tests.store.concurrency import at_once
-from tests.store.holding import PAST, claim, result_of, row_of, start, turn
+from tests.store.holding import PAST, claim, result_of, schedule_of, start, turn
 
 
 def test_two_outcomes_of_one_attempt_at_the_same_moment_count_once() -> None:
@@ -49,7 +49,7 @@ def test_results_of_one_instance_settled_by_two_workers_at_once_all_arrive() -> 
         ]
     )
     assert found == [10, 10]
-    assert row_of(instance_id).due_at is not None
+    assert schedule_of(instance_id).due_at is not None
     drain()
     assert DurableClient().get_status(instance_id).output == 20
 
@@ -70,7 +70,7 @@ def test_what_was_put_back_can_be_claimed_and_does_not_count_as_lost() -> None:
     HINTS.clear()
     activities.put_back(mine[1:], "w")
     assert HINTS.take() is not None
-    assert [(a.id, a.lost_attempts) for a in claim("b").activities] == [(a.id, 0) for a in mine[1:]]
+    assert [(a.id, a.losses) for a in claim("b").activities] == [(a.id, 0) for a in mine[1:]]
 
 
 def test_what_another_holds_cannot_be_put_back() -> None:
@@ -113,15 +113,15 @@ def test_a_parked_instance_is_tried_again_ever_more_rarely() -> None:
     start()
     pauses = []
     for _ in range(9):
-        Instance.objects.update(due_at=PAST)
+        Schedule.objects.update(due_at=PAST)
         (held,) = claim("w").instances
         now = clock.now()
         leases.park(held, "payload", "It cannot be read.", "code", now)
-        due_at = Instance.objects.get().due_at
+        due_at = Schedule.objects.get().due_at
         assert due_at is not None
         pauses.append(round((due_at - now).total_seconds()))
     assert pauses == [10, 20, 40, 80, 160, 320, 600, 600, 600]
-    assert json.loads(Instance.objects.get().blocked_detail)["tries"] == 9
+    assert json.loads(Schedule.objects.get().blocked_detail)["tries"] == 9
 
 
 def test_parking_under_a_lost_lease_changes_nothing() -> None:
@@ -129,4 +129,4 @@ def test_parking_under_a_lost_lease_changes_nothing() -> None:
     (held,) = claim("w").instances
     leases.hand_back("w")
     leases.park(held, "payload", "It cannot be read.", "code", clock.now())
-    assert Instance.objects.get().blocked == ""
+    assert Schedule.objects.get().blocked == ""

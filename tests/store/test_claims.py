@@ -9,7 +9,7 @@ from django.db import connection
 
 from orchestrations.client.client import DurableClient
 from orchestrations.store import clock, leases
-from orchestrations.store.models import ActivityTask, Instance
+from orchestrations.store.models import ActivityTask, Instance, Schedule
 from tests.bursts import HINTS
 from tests.store.concurrency import at_once, beside, held_beside, run_beside, wait_until_blocked
 from tests.store.holding import PAST, claim, start, turn
@@ -19,8 +19,8 @@ def test_two_claims_at_once_never_win_the_same_row() -> None:
     for _ in range(30):
         start()
     found = at_once([lambda: claim("a", instances=20), lambda: claim("b", instances=20)])
-    won = [row.lease.instance for one in found if not isinstance(one, BaseException) for row in one.instances]
-    rest = [row.lease.instance for row in claim("c").instances]
+    won = [row.row.instance_id for one in found if not isinstance(one, BaseException) for row in one.instances]
+    rest = [row.row.instance_id for row in claim("c").instances]
     assert len(won) == len(set(won))
     assert sorted(won + rest) == sorted(Instance.objects.values_list("pk", flat=True))
 
@@ -38,20 +38,20 @@ def test_a_claimed_row_is_nobody_elses_until_its_lease_runs_out() -> None:
     start()
     (mine,) = claim("a").instances
     assert not claim("b").instances
-    Instance.objects.update(lease_until=PAST)
+    Schedule.objects.exclude(lease_until=None).update(lease_until=PAST)
     (theirs,) = claim("b").instances
-    assert (theirs.lease.epoch, theirs.lost_turns) == (mine.lease.epoch + 1, 1)
+    assert (theirs.row.lease_epoch, theirs.row.losses) == (mine.row.lease_epoch + 1, 1)
 
 
 def test_a_row_whose_lease_ran_out_is_claimed_alone_and_the_queue_is_woken_for_the_others() -> None:
     keys = [start() for _ in range(3)]
     claim("a", instances=1)
-    Instance.objects.exclude(lease_owner="").update(lease_until=PAST)
+    Schedule.objects.exclude(lease_owner="").update(lease_until=PAST)
     HINTS.clear()
     found = claim("b")
     assert (len(found.instances), found.full) == (1, True)
     assert HINTS.take() is not None
-    assert {row.lease.instance for row in claim("c").instances} == set(keys) - {found.instances[0].lease.instance}
+    assert {row.row.instance_id for row in claim("c").instances} == set(keys) - {found.instances[0].row.instance_id}
 
 
 def test_a_claim_beside_a_locked_row_skips_it_and_the_locker_wakes_afterwards() -> None:
@@ -65,7 +65,7 @@ def test_a_claim_beside_a_locked_row_skips_it_and_the_locker_wakes_afterwards() 
             commit()
             assert len(future.result().instances) == 2
             return
-        assert [row.lease.instance for row in claim("a").instances] == [other]
+        assert [row.row.instance_id for row in claim("a").instances] == [other]
         assert HINTS.take() is None
         commit()
     assert HINTS.take() is not None
@@ -109,8 +109,8 @@ def test_leases_handed_back_are_claimed_by_others_without_counting_as_lost() -> 
     turn("a")
     assert leases.hand_back("a") == 4
     found = run_beside(lambda: claim("b"))
-    assert [row.lost_turns for row in found.instances] == []
-    assert [row.lost_attempts for row in found.activities] == [0, 0, 0]
+    assert [row.row.losses for row in found.instances] == []
+    assert [row.losses for row in found.activities] == [0, 0, 0]
 
 
 def test_what_a_dead_worker_held_is_claimed_row_by_row_and_counts_as_lost() -> None:
@@ -118,18 +118,18 @@ def test_what_a_dead_worker_held_is_claimed_row_by_row_and_counts_as_lost() -> N
         start()
     claim("a")
     leases.expire("a", clock.now())
-    assert [[row.lost_turns for row in claim("b").instances] for _ in range(4)] == [[1], [1], [1], []]
+    assert [[row.row.losses for row in claim("b").instances] for _ in range(4)] == [[1], [1], [1], []]
 
 
 def test_renewing_lengthens_the_leases_of_the_living_only_and_not_one_that_has_run_out() -> None:
     for _ in range(3):
         start()
-    first, second, third = (claim(owner, instances=1).instances[0].lease.instance for owner in "abc")
-    Instance.objects.filter(pk=third).update(lease_until=PAST)
-    before = dict(Instance.objects.values_list("pk", "lease_until"))
+    first, second, third = (claim(owner, instances=1).instances[0].row.instance_id for owner in "abc")
+    Schedule.objects.filter(pk=third).update(lease_until=PAST)
+    before = dict(Schedule.objects.values_list("pk", "lease_until"))
     now = clock.now()
     leases.renew(["a", "c"], now, 300)
-    after = dict(Instance.objects.values_list("pk", "lease_until"))
+    after = dict(Schedule.objects.values_list("pk", "lease_until"))
     assert after[first] == now + timedelta(seconds=300)
     assert (after[second], after[third]) == (before[second], before[third])
 
@@ -149,7 +149,7 @@ def test_handing_back_locks_rows_in_the_order_of_their_ids() -> None:
         pytest.skip("there are no row locks")
     names = [DurableClient().start_new("wait_for", client_input=["a"]) for _ in range(2)]
     claim("a")
-    Instance.objects.filter(instance_id=names[0]).update(due_at=PAST)  # now it lies behind the second
+    Schedule.objects.filter(instance__instance_id=names[0]).update(due_at=PAST)  # now it lies behind the second
 
     def deliver_to(name: str) -> None:
         DurableClient().raise_event(name, "a", 1)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from orchestrations.store import clock, due
 from orchestrations.store.due import COUNT_LIMIT
-from orchestrations.store.models import ActivityTask, Instance
+from orchestrations.store.models import ActivityTask, Schedule
 from tests.store.holding import PAST, claim, start, turn
 
 
@@ -24,9 +24,9 @@ def test_a_lease_that_has_run_out_counts_and_what_is_due_later_does_not() -> Non
     start()
     claim("w")
     assert due.count_due(clock.now()) == {}
-    Instance.objects.update(lease_until=PAST)
+    Schedule.objects.exclude(lease_until=None).update(lease_until=PAST)
     assert due.count_due(clock.now()) == {"main.default": 1}
-    Instance.objects.update(due_at=clock.now() + timedelta(seconds=5))
+    Schedule.objects.update(lease_until=None, due_at=clock.now() + timedelta(seconds=5))
     assert due.count_due(clock.now()) == {}
 
 
@@ -47,7 +47,7 @@ def test_the_next_due_instant_of_each_queue_is_found_up_to_the_horizon() -> None
     start("wait_or_default", 5)
     start("wait_or_default", 60)
     turn("w", keep=False)
-    first = Instance.objects.order_by("due_at").values_list("due_at", flat=True)[0]
+    first = Schedule.objects.order_by("due_at").values_list("due_at", flat=True)[0]
     now = clock.now()
     assert due.list_upcoming(now, now + timedelta(seconds=10))[0] == ("main.default", first)
     assert due.list_upcoming(now, now + timedelta(seconds=1)) == []

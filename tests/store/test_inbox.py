@@ -8,20 +8,23 @@ import pytest
 from django.db import transaction
 
 from orchestrations.client.client import DurableClient
-from orchestrations.engine.events import EventRaised, TimerFired
+from orchestrations.engine.events import EventRaised
 from orchestrations.engine.state import Status
 from orchestrations.store import clock, inbox, looks
-from orchestrations.store.models import EventReceipt, InboxMessage, Instance
+from orchestrations.store.inbox import NewMessage
+from orchestrations.store.looks import Question
+from orchestrations.store.models import EventReceipt, Gate, InboxMessage, Instance, Schedule
 from tests.bursts import HINTS, drain, status_of
 from tests.store.concurrency import at_once
-from tests.store.holding import claim, row_of, start, turn
+from tests.store.holding import claim, schedule_of, start, turn
 
 
-def deliver(pk: int, key: str, *, seconds: float = 0.0) -> None:
+def deliver(pk: int, sender: str, *, seconds: float = 0.0, execution: str = "") -> int:
     now = clock.now()
+    at = now + timedelta(seconds=seconds) if seconds else None
     with transaction.atomic():
-        event = EventRaised(timestamp=now, name=key)
-        inbox.deliver(pk, event, visible_at=now + timedelta(seconds=seconds), dedup_key=key)
+        event = EventRaised(timestamp=now, name=sender)
+        return inbox.deliver([NewMessage(pk, event, sender, execution=execution, not_before=at)], now)
 
 
 def test_events_with_one_event_id_raised_at_the_same_moment_count_once() -> None:
@@ -42,33 +45,33 @@ def test_events_raised_at_the_same_moment_are_all_kept() -> None:
     assert status_of(instance_id) is Status.COMPLETED
 
 
-def test_a_message_with_a_key_that_was_used_is_not_stored_again() -> None:
+def test_a_message_of_a_sender_and_number_that_waits_is_not_stored_again() -> None:
     pk = start()
     deliver(pk, "same")
     deliver(pk, "same")
-    assert InboxMessage.objects.filter(dedup_key="same").count() == 1
+    assert InboxMessage.objects.filter(sender="same").count() == 1
 
 
 def test_delivering_needs_a_transaction() -> None:
     pk = start()
     event = EventRaised(timestamp=clock.now(), name="a")
     with pytest.raises(AssertionError, match="in a transaction"):
-        inbox.deliver(pk, event, visible_at=clock.now(), dedup_key="a")
+        inbox.deliver([NewMessage(pk, event, "a")], clock.now())
 
 
 def test_due_at_is_lowered_and_never_raised() -> None:
     pk = start()
     turn("w", keep=False)
-    assert Instance.objects.get(pk=pk).due_at is None
+    assert Schedule.objects.get(pk=pk).due_at is None
     deliver(pk, "late", seconds=60)
-    late = Instance.objects.get(pk=pk).due_at
+    late = Schedule.objects.get(pk=pk).due_at
     deliver(pk, "early", seconds=30)
-    early = Instance.objects.get(pk=pk).due_at
+    early = Schedule.objects.get(pk=pk).due_at
     deliver(pk, "latest", seconds=90)
     assert late is not None
     assert early is not None
     assert early < late
-    assert Instance.objects.get(pk=pk).due_at == early
+    assert Schedule.objects.get(pk=pk).due_at == early
 
 
 def test_a_message_for_later_is_announced_for_its_instant() -> None:
@@ -76,7 +79,7 @@ def test_a_message_for_later_is_announced_for_its_instant() -> None:
     turn("w", keep=False)
     HINTS.clear()
     deliver(pk, "later", seconds=3)
-    assert HINTS.take() == Instance.objects.get(pk=pk).due_at
+    assert HINTS.take() == Schedule.objects.get(pk=pk).due_at
 
 
 def test_a_message_to_a_leased_instance_wakes_nobody_for_its_holder_will_see_it() -> None:
@@ -87,17 +90,15 @@ def test_a_message_to_a_leased_instance_wakes_nobody_for_its_holder_will_see_it(
     assert HINTS.take() is None
 
 
-@pytest.mark.parametrize(("columns", "counts"), [({"status": "Suspended"}, False), ({"blocked": "payload"}, False)])
-def test_only_management_counts_for_an_instance_that_is_suspended_or_parked(
-    columns: dict[str, str], counts: bool
-) -> None:
+def test_only_management_counts_behind_a_gate_that_is_held() -> None:
+    """An instance that is suspended, parked, or has not begun."""
     pk = start()
     turn("w", keep=False)
-    Instance.objects.filter(pk=pk).update(**columns, blocked_detail="{}")
+    Schedule.objects.filter(pk=pk).update(gate=Gate.HELD)
     deliver(pk, "a")
-    assert (Instance.objects.get(pk=pk).due_at is not None) is counts
+    assert Schedule.objects.get(pk=pk).due_at is None
     DurableClient().terminate(Instance.objects.get(pk=pk).instance_id)
-    assert Instance.objects.get(pk=pk).due_at is not None
+    assert Schedule.objects.get(pk=pk).due_at is not None
 
 
 def test_a_look_returns_what_is_visible_in_order_and_the_earliest_of_what_comes_later() -> None:
@@ -106,15 +107,14 @@ def test_a_look_returns_what_is_visible_in_order_and_the_earliest_of_what_comes_
     deliver(pk, "second")
     deliver(pk, "later", seconds=60)
     deliver(pk, "latest", seconds=90)
-    execution = Instance.objects.get(pk=pk).execution
-    fired = TimerFired(timestamp=clock.now(), timer_id=1, fire_at=clock.now())
-    with transaction.atomic():
-        inbox.deliver(pk, fired, visible_at=clock.now() - timedelta(seconds=5), dedup_key="first", execution=execution)
-    found = looks.look([pk], clock.now())[pk]
-    assert [letter.execution for letter in found.letters] == [execution, ""]
-    assert found.later == InboxMessage.objects.get(dedup_key="later").visible_at
-    assert found.due_at(Status.RUNNING) == found.letters[0].visible_at
-    assert (found.due_at(Status.SUSPENDED), found.has_visible(Status.SUSPENDED)) == (None, False)
+    execution = Schedule.objects.get(pk=pk).execution
+    deliver(pk, "fired", seconds=-5, execution=execution)
+    now = clock.now()
+    found = looks.look([Question(pk, Status.RUNNING)], now)[pk]
+    assert [message.execution for message in found.messages] == ["", execution]
+    assert found.later == InboxMessage.objects.get(sender="later").not_before
+    assert found.due_at(Status.RUNNING, now) == found.messages[1].not_before
+    assert (found.due_at(Status.SUSPENDED, now), found.has_news(Status.SUSPENDED)) == (None, False)
 
 
 def test_looking_for_nobody_asks_nothing() -> None:
@@ -122,9 +122,12 @@ def test_looking_for_nobody_asks_nothing() -> None:
 
 
 def test_an_inbox_is_full_at_its_limit() -> None:
-    pk = start()
-    assert not inbox.is_full(pk, 2)
+    """Its start and its timers do not count."""
+    pk = start("wait_or_default", 60)
+    turn("w", keep=False)
     deliver(pk, "a")
+    assert not inbox.is_full(pk, 2)
+    deliver(pk, "b")
     assert inbox.is_full(pk, 2)
 
 
@@ -136,7 +139,7 @@ def test_a_suspended_instance_takes_its_messages_in_order_when_it_is_resumed() -
     drain()
     for number in range(3):
         client.raise_event(instance_id, "a", number)
-    assert row_of(instance_id).due_at is None
+    assert schedule_of(instance_id).due_at is None
     client.resume(instance_id)
     drain()
     assert client.get_status(instance_id).output == [0, 1, 2]
@@ -144,11 +147,8 @@ def test_a_suspended_instance_takes_its_messages_in_order_when_it_is_resumed() -
 
 def test_what_has_ended_and_executions_that_are_gone_take_nothing() -> None:
     pk = start("plain", None)
-    event = EventRaised(timestamp=clock.now(), name="a")
-    with transaction.atomic():
-        inbox.deliver(pk, event, visible_at=clock.now(), dedup_key="gone", execution="gone")
+    assert deliver(pk, "gone", execution="gone") == 0
     turn("w")
-    deliver(pk, "late")
-    deliver(pk + 1, "nobody")
+    assert deliver(pk, "late") == deliver(pk + 1, "nobody") == 0
     assert not InboxMessage.objects.exists()
-    assert Instance.objects.get(pk=pk).due_at is None
+    assert Schedule.objects.get(pk=pk).due_at is None

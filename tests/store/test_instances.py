@@ -7,12 +7,12 @@ from django.db import transaction
 
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
-from orchestrations.errors import InstanceExistsError, InvalidError
-from orchestrations.store import instances
+from orchestrations.errors import HubNotFoundError, InstanceExistsError, InvalidError
+from orchestrations.store import hubs
 from orchestrations.store.models import InboxMessage, Instance, TaskHub
 from tests.bursts import drain, status_of
 from tests.store.concurrency import at_once, beside, held_beside, run_beside, wait_until_blocked
-from tests.store.holding import claim, hold, plan, row_of, turn
+from tests.store.holding import claim, hold, plan, row_of, schedule_of, turn
 
 RACERS = 6
 
@@ -104,7 +104,7 @@ def test_replacing_an_instance_whose_turn_is_being_committed_waits_for_the_commi
         wait_until_blocked(future)
         finish()
         future.result(20)
-    assert (row_of("same").name, row_of("same").next_sequence) == ("plain", 0)
+    assert (row_of("same").name, schedule_of("same").position) == ("plain", 0)
     drain()
     assert status_of("same") is Status.COMPLETED
 
@@ -117,7 +117,7 @@ def test_a_start_in_the_future_is_not_claimed_before_its_time() -> None:
     at = clock.now() + timedelta(hours=1)
     DurableClient().start_new("plain", "later", start_at=at)
     assert not claim("w").instances
-    assert (row_of("later").due_at, row_of("later").status) == (at, "Pending")
+    assert (schedule_of("later").due_at, row_of("later").status) == (at, "Pending")
 
 
 def test_a_start_in_the_past_runs_at_once() -> None:
@@ -133,32 +133,39 @@ def test_a_start_in_the_past_runs_at_once() -> None:
 def test_a_hub_whose_creation_was_rolled_back_is_created_again() -> None:
     def give_up() -> None:
         with transaction.atomic():
-            DurableClient("another").start_new("plain", "one")
+            DurableClient("main").start_new("plain", "one")
             raise LookupError
 
     with pytest.raises(LookupError):
         give_up()
-    assert not TaskHub.objects.filter(name="another").exists()
-    assert DurableClient("another").start_new("plain", "one") == "one"
-    assert Instance.objects.get(instance_id="one").hub.name == "another"
+    assert not TaskHub.objects.filter(name="main").exists()
+    assert DurableClient("main").start_new("plain", "one") == "one"
+    assert Instance.objects.get(instance_id="one").hub.name == "main"
 
 
-def test_a_hub_is_created_once_by_starts_at_the_same_moment() -> None:
-    def start() -> str:
-        return DurableClient("fresh").start_new("plain")
-
-    found = at_once([start] * 4)
+def test_a_hub_is_created_once_by_those_who_serve_it_at_the_same_moment() -> None:
+    found = at_once([lambda: hubs.ensure("fresh")] * 4)
     assert not [f for f in found if isinstance(f, BaseException)]
     assert TaskHub.objects.filter(name="fresh").count() == 1
+
+
+def test_a_hub_that_nobody_has_made_takes_nothing_and_is_not_made_by_a_typing_error() -> None:
+    with pytest.raises(HubNotFoundError) as caught:
+        DurableClient("mian").start_new("plain")
+    assert caught.value.code == "hub.unknown"
+    assert "durable_worker --queue mian.default" in str(caught.value)
+    assert not TaskHub.objects.filter(name="mian").exists()
+    hubs.ensure("other")
+    assert DurableClient("other").start_new("plain", "one") == "one"
 
 
 def test_a_hub_is_asked_for_once_in_a_process() -> None:
     from tests.store.counting import count_cost
 
-    first = instances.hub_id_of("main")
+    first = hubs.find("main")
     with count_cost() as cost:
-        assert instances.hub_id_of("main") == first
-        assert instances.hub_of(first) == "main"
+        assert hubs.find("main") == first
+        assert hubs.name_of(first) == "main"
     assert cost.both == (0, 0)
 
 

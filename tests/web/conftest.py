@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.test import Client
 
-from orchestrations.store import instances
+from orchestrations.store import hubs
 from tests.people import make_user
 
 SignedIn = Callable[..., Client]
@@ -15,9 +15,9 @@ SignedIn = Callable[..., Client]
 
 @pytest.fixture(autouse=True)
 def _forgetful_process(db: None) -> Iterator[None]:
-    instances.forget_hubs()
+    hubs.forget()
     yield
-    instances.forget_hubs()
+    hubs.forget()
 
 
 @pytest.fixture

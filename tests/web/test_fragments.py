@@ -19,7 +19,7 @@ from orchestrations.live.consumers import LiveConsumer
 from orchestrations.store.models import Instance
 from orchestrations.web import fragments
 from orchestrations.web.regions import Region, read_key
-from tests.people import HUB, make_actor, make_history, make_row, waiting_for
+from tests.people import HUB, change, make_actor, make_history, make_row, waiting_for
 from tests.web.conftest import SignedIn
 
 LIST, DETAIL = {"counts", "newer", "rows"}, {"summary", "actions", "data", "history", "children", "audit"}
@@ -62,11 +62,11 @@ def test_unchanged_region_answers_204_and_a_changed_one_its_fragment(signed_in: 
 
 
 def _change_row(row: Instance) -> None:
-    Instance.objects.filter(pk=row.pk).update(custom_status='"on"', revision=row.revision + 5)
+    change(row, custom_status='"on"', revision=row.schedule.revision + 5)
 
 
 def _end(row: Instance) -> None:
-    Instance.objects.filter(pk=row.pk).update(status=Status.COMPLETED, output="1", revision=row.revision + 6)
+    change(row, status=Status.COMPLETED, output="1", revision=row.schedule.revision + 6)
 
 
 CHANGES: dict[str, Callable[[Instance], object]] = {
@@ -117,7 +117,7 @@ def test_rows_keep_their_places_when_others_come_and_some_leave_the_filter(signe
     client = signed_in()
     html = _page(client, f"/hubs/{HUB}/instances/?status=Running")
     _, _, url = regions_of(html)["rows"]
-    Instance.objects.filter(pk=rows[1].pk).update(status=Status.COMPLETED, revision=9)
+    change(rows[1], status=Status.COMPLETED, revision=9)
     make_row()
     fresh = client.get(url).content.decode()
     order = [row.instance_id for row in sorted(rows, key=lambda r: (r.created_at, r.pk), reverse=True)]

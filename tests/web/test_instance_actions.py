@@ -11,7 +11,7 @@ from orchestrations.client import queries
 from orchestrations.control.decisions import list_open
 from orchestrations.engine.state import Status
 from orchestrations.store.models import AuditEntry, InboxMessage, Instance
-from tests.people import HUB, make_row, waiting_for
+from tests.people import HUB, change, make_row, waiting_for
 from tests.web.conftest import SignedIn
 
 LIST = f"/hubs/{HUB}/instances/"
@@ -23,7 +23,7 @@ def _url(row: Instance, noun: str = "") -> str:
 
 
 def _seen(row: Instance, **more: str) -> dict[str, str]:
-    return {"revision": str(row.revision), "status": row.status, **more}
+    return {"revision": str(row.schedule.revision), "status": row.status, **more}
 
 
 def test_plain_form_redirects_with_a_message(signed_in: SignedIn) -> None:
@@ -79,7 +79,7 @@ def test_termination_asks_why_on_a_page_of_its_own(signed_in: SignedIn) -> None:
 def test_stale_page_is_told_what_changed_and_may_go_on(signed_in: SignedIn, headers: dict[str, str]) -> None:
     row, client = make_row(), signed_in("operator")
     data = _seen(row, event_name="Paid", event_id="t")
-    Instance.objects.filter(pk=row.pk).update(status=Status.SUSPENDED, revision=row.revision + 1)
+    change(row, status=Status.SUSPENDED, revision=row.schedule.revision + 1)
     response = client.post(_url(row, "events/"), data, headers=headers)
     html = response.content.decode()
     assert response.status_code == 409

@@ -20,7 +20,7 @@ from orchestrations.engine.state import Status
 from orchestrations.store import clock
 from orchestrations.web import payloads
 from orchestrations.web.filters import ListFilter
-from tests.people import HUB, make_history, make_row, waiting_for
+from tests.people import HUB, change, make_history, make_row, waiting_for
 from tests.web.conftest import SignedIn
 
 LIST = f"/hubs/{HUB}/instances/"
@@ -144,16 +144,17 @@ def test_every_legal_id_has_a_page(signed_in: SignedIn, instance_id: str) -> Non
 
 
 def test_one_event_and_payloads(signed_in: SignedIn) -> None:
-    row = make_row(input=json.dumps({"text": "x" * 40_000}), output="not json", status=Status.COMPLETED)
+    text = json.dumps({"text": "x" * 40_000})
+    row = make_row(input=text, output="not json", status=Status.COMPLETED)
     make_history(row, 3, Input='{"n":1}')
     client, base = signed_in("viewer"), f"{LIST}{row.instance_id}/"
     assert "Show more" in _text(client, base)
     assert "x" * 40_000 in _text(client, f"{base}payloads/input/")
     response = client.get(f"{base}payloads/input/?download")
     assert response["Content-Disposition"] == 'attachment; filename="input.json"'
-    assert response.content.decode() == row.input
+    assert response.content.decode() == text
     assert "Charge" in _text(client, f"{base}history/1/")
-    for path in ("history/3/", "history/99999999999/", "payloads/nonsense/", "payloads/custom-status/"):
+    for path in ("history/4/", "history/99999999999/", "payloads/nonsense/", "payloads/custom-status/"):
         _text(client, base + path, 404)
     _text(client, f"{LIST}nothing/", 404)
     assert "not JSON" in _text(client, base)
@@ -185,7 +186,12 @@ def test_no_payload_makes_a_page_that_is_slow_or_big(name: str, signed_in: Signe
     assert client.get(f"{base}payloads/input/?download").content.decode() == text
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), _nested))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        _nested,
+    )
+)
 def test_payloads_are_indented_as_json_is(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     expected = json.dumps(value, ensure_ascii=False, indent=2)
@@ -206,8 +212,7 @@ def test_another_execution_has_other_chunks(signed_in: SignedIn) -> None:
     make_history(row, 450)
     client = signed_in("viewer")
     before = set(re.findall(r'id="(history-[^"]+|peek-[^"]+)"', _text(client, f"{LIST}{row.instance_id}/")))
-    row.execution = uuid.uuid4().hex
-    row.next_sequence = 0
+    change(row, execution=uuid.uuid4().hex, position=0)
     make_history(row, 450)
     after = set(re.findall(r'id="(history-[^"]+|peek-[^"]+)"', _text(client, f"{LIST}{row.instance_id}/")))
     assert len(before) == len(after) == 3 + 50

@@ -55,18 +55,19 @@ def admitted(hub: str, where: InstanceFilter) -> QuerySet[Instance]:
         rows = rows.filter(status__in=where.statuses)
     if where.blocked is not None:
         # written as the index on it is: a negated condition would not use it
-        rows = rows.filter(blocked__gt="") if where.blocked else rows.filter(blocked="")
+        rows = rows.filter(**{"schedule__blocked__gt": ""} if where.blocked else {"schedule__blocked": ""})
     if where.parent:
         rows = rows.filter(parent__instance_id=where.parent)
     return _with_texts(_within_bounds(rows, where), where)
 
 
 def _within_bounds(rows: QuerySet[Instance], where: InstanceFilter) -> QuerySet[Instance]:
-    for name in ("created", "updated", "completed"):
+    columns = {"created": "created_at", "updated": "schedule__updated_at", "completed": "completed_at"}
+    for name, column in columns.items():
         for bound, operator in (("from", "gte"), ("to", "lte")):
             value = getattr(where, f"{name}_{bound}")
             if value is not None:
-                rows = rows.filter(**{f"{name}_at__{operator}": value})
+                rows = rows.filter(**{f"{column}__{operator}": value})
     return rows
 
 
@@ -80,7 +81,7 @@ def _with_texts(rows: QuerySet[Instance], where: InstanceFilter) -> QuerySet[Ins
         found = [GreaterThan(StrIndex("tags", Value(before + member)), 0) for before in "{,"]
         rows = rows.filter(Q(found[0]) | Q(found[1]))
     if where.custom_status:
-        rows = rows.filter(_contains("custom_status", where.custom_status))
+        rows = rows.filter(_contains("payload__custom_status", where.custom_status))
     return rows
 
 

@@ -7,6 +7,7 @@ from django.db.models import Q
 from orchestrations.client import decoding
 from orchestrations.client.queries.cursors import make_token, read_token
 from orchestrations.client.queries.filters import InstanceFilter, admitted
+from orchestrations.client.queries.history import read_input
 from orchestrations.client.queries.rows import details, facts, named, summaries
 from orchestrations.client.status import (
     ChildSummary,
@@ -17,7 +18,7 @@ from orchestrations.client.status import (
 )
 from orchestrations.engine.state import Status
 from orchestrations.errors import InstanceNotFoundError
-from orchestrations.store.models import Instance
+from orchestrations.store.models import Instance, Payload
 
 PAGE_SIZE = 100
 PAGE_LIMIT = 1000
@@ -46,7 +47,7 @@ def list_instances(hub: str, where: InstanceFilter, *, token: str = "", size: in
 def find_instance(hub: str, instance_id: str) -> InstanceDetail | None:
     """Return the instance with its payloads, or None."""
     row = details(named(hub, instance_id)).first()
-    return decoding.detail(row) if row else None
+    return decoding.detail(row, read_input(row.pk, row.schedule.execution)) if row else None
 
 
 def get_instance(hub: str, instance_id: str) -> InstanceDetail:
@@ -73,8 +74,14 @@ def get_facts(hub: str, instance_id: str) -> InstanceFacts:
 
 def find_payload(hub: str, instance_id: str, name: str) -> str | None:
     """Return the stored JSON text of `input`, `output` or `custom-status`; None if it, or the instance, is absent."""
-    column = PAYLOADS.get(name)
-    return named(hub, instance_id).values_list(column, flat=True).first() if column else None
+    row = named(hub, instance_id).values_list("pk", "schedule__execution").first()
+    if row is None or name not in PAYLOADS:
+        return None
+    return (
+        read_input(*row)
+        if name == "input"
+        else Payload.objects.filter(pk=row[0]).values_list(PAYLOADS[name], flat=True).first()
+    )
 
 
 def read_status(hub: str, instance_id: str) -> Status | None:
@@ -86,7 +93,7 @@ def read_status(hub: str, instance_id: str) -> Status | None:
 def find_version(hub: str, instance_id: str) -> InstanceVersion | None:
     """Return what tells whether anything of an instance has changed, or None if there is none. One small read."""
     rows = named(hub, instance_id)
-    found = rows.values_list("execution", "next_sequence", "revision", "status").first()
+    found = rows.values_list("schedule__execution", "schedule__position", "schedule__revision", "status").first()
     return InstanceVersion(found[0], found[1], found[2], Status(found[3])) if found else None
 
 

@@ -7,26 +7,15 @@ from django.db.models import QuerySet
 from orchestrations.store import codec
 from orchestrations.store.models import Instance
 
+JOINED = ("schedule", "payload", "parent")
 SUMMARY_COLUMNS = (
-    "instance_id",
-    "name",
-    "version",
-    "status",
-    "revision",
-    "created_at",
-    "updated_at",
-    "started_at",
-    "completed_at",
-    "custom_status",
-    "blocked",
-    "blocked_detail",
-    "waiting",
-    "tags",
-    "status_reason",
-    "parent__instance_id",
+    *("instance_id", "name", "version", "status", "status_reason", "tags"),
+    *("created_at", "started_at", "completed_at", "parent__instance_id"),
+    *(f"schedule__{name}" for name in ("revision", "updated_at", "waiting", "blocked", "blocked_detail")),
+    "payload__custom_status",
 )
-FACTS_COLUMNS = (*SUMMARY_COLUMNS, "execution", "next_sequence")
-PAYLOAD_COLUMNS = ("input", "output", "failure")
+FACTS_COLUMNS = (*SUMMARY_COLUMNS, "schedule__execution", "schedule__position")
+DETAIL_COLUMNS = (*FACTS_COLUMNS, "payload__output", "payload__failure")
 
 
 def named(hub: str, instance_id: str) -> QuerySet[Instance]:
@@ -37,15 +26,15 @@ def named(hub: str, instance_id: str) -> QuerySet[Instance]:
 
 
 def summaries(rows: QuerySet[Instance]) -> QuerySet[Instance]:
-    """Read what a list shows: no payload, neither the row's own nor its parent's."""
-    return rows.select_related("parent").only(*SUMMARY_COLUMNS)
+    """Read what a list shows: no payload but the custom status, and of the parent the id."""
+    return rows.select_related(*JOINED).only(*SUMMARY_COLUMNS)
 
 
 def facts(rows: QuerySet[Instance]) -> QuerySet[Instance]:
     """Read what a page says of an instance besides its payloads."""
-    return rows.select_related("parent").only(*FACTS_COLUMNS)
+    return rows.select_related(*JOINED).only(*FACTS_COLUMNS)
 
 
 def details(rows: QuerySet[Instance]) -> QuerySet[Instance]:
-    """Read the payloads as well."""
-    return rows.select_related("parent").only(*FACTS_COLUMNS, *PAYLOAD_COLUMNS)
+    """Read output and failure as well."""
+    return rows.select_related(*JOINED).only(*DETAIL_COLUMNS)

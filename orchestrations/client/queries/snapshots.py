@@ -34,7 +34,7 @@ def list_snapshot(hub: str, snapshot: str) -> tuple[InstanceSummary, ...]:
 def list_snapshot_revisions(hub: str, snapshot: str) -> dict[str, int]:
     """Return instance id → revision of its instances that still exist, for tags."""
     rows = Instance.objects.filter(hub__name=hub, pk__in=_unpack(snapshot)).order_by("-id")
-    return dict(rows.values_list("instance_id", "revision"))
+    return dict(rows.values_list("instance_id", "schedule__revision"))
 
 
 def _pack(keys: Iterable[int]) -> str:

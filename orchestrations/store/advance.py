@@ -1,0 +1,184 @@
+"""The last statement of a commit: each instance's rows as the turn leaves them, and its new history with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from orchestrations.engine import encoding
+from orchestrations.engine.events import ExecutionStarted
+from orchestrations.engine.plan import TurnPlan
+from orchestrations.engine.state import Status
+from orchestrations.store import sql
+from orchestrations.store.batch import Committed, TurnCommit
+from orchestrations.store.claims import SCHEDULE_COLUMNS, ClaimedInstance, ScheduleRow, read_schedule
+from orchestrations.store.looks import Waiting
+from orchestrations.store.models import Gate, HistoryEvent, Instance, Payload, Schedule
+
+_HISTORY = sql.Columns(HistoryEvent, instance_id="int", execution="text", sequence="int", kind="text", body="text")
+_FACTS = sql.Columns(
+    Instance,
+    id="int",
+    status="text",
+    status_reason="text",
+    version="text",
+    started_at="time",
+    completed_at="time",
+)
+_PAYLOADS = sql.Columns(Payload, instance_id="int", output="text", failure="text", custom_status="text")
+_SCHEDULES = sql.Columns(
+    Schedule,
+    instance_id="int",
+    due_at="time",
+    gate="int",
+    lease_owner="text",
+    lease_until="time",
+    execution="text",
+    position="int",
+    history_bytes="int",
+    turned_at="time",
+    waiting="text",
+    blocked="text",
+    blocked_detail="text",
+)
+_ASSIGN = (
+    ", ".join(f"{name} = v.{name}" for name in _SCHEDULES.names[1:])
+    + ", updated_at = COALESCE(v.turned_at, t.updated_at), revision = t.revision + 1, losses = 0"
+)
+_RETURNING = ", ".join(SCHEDULE_COLUMNS)
+
+encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def write(
+    kept: Sequence[tuple[TurnCommit, Committed]], found: Mapping[int, Waiting], now: datetime, until: datetime
+) -> None:
+    """Write the instances' rows and histories, and note in each answer what its instance is now."""
+    history: list[sql.Row] = []
+    schedules: list[sql.Row] = []
+    facts: list[sql.Row] = []
+    payloads: list[sql.Row] = []
+    for c, answer in kept:
+        answer.waiting = found.get(c.key, Waiting())
+        events = _history_of(c)
+        history += events
+        schedules.append(_schedule_of(c, answer, events, now, until))
+        facts += _facts_of(c)
+        payloads += _payload_of(c)
+    beside = [sql.Change(_HISTORY, history)] if history else []
+    beside += [*sql.changes(_FACTS, facts), *sql.upserts(_PAYLOADS, payloads)]
+    returned = sql.update(_SCHEDULES, _ASSIGN, schedules, returning=_returning(), beside=beside)
+    by_key = {row.instance_id: row for row in map(read_schedule, returned)}
+    for c, answer in kept:
+        answer.held = _advance(c, by_key[c.key])
+
+
+def is_committed(held: ClaimedInstance, events: int) -> bool:
+    """Tell, after an error at COMMIT, whether the batch with a plan of so many events was stored: one tells for all."""
+    row = Schedule.objects.filter(pk=held.row.instance_id).values_list("lease_epoch", "execution", "position").first()
+    if row is None or row[0] != held.row.lease_epoch:
+        return False
+    return row[1] != held.row.execution or row[2] >= held.row.position + events
+
+
+def waiting_text(plan: TurnPlan) -> str:
+    """Return what the plan says the instance waits for, as its column holds it."""
+    return encode_json(plan.waiting)
+
+
+def gate_of(status: Status, *, is_stuck: bool = False) -> Gate:
+    """Return which messages make an instance of that status due."""
+    if status.is_terminal:
+        return Gate.CLOSED
+    return Gate.HELD if is_stuck or status in (Status.SUSPENDED, Status.PENDING) else Gate.OPEN
+
+
+def _returning() -> str:
+    """PostgreSQL would find some of the names in `v`, too."""
+    return ", ".join(f"t.{name}" for name in SCHEDULE_COLUMNS) if sql.is_postgres() else _RETURNING
+
+
+def _history_of(c: TurnCommit) -> list[sql.Row]:
+    if c.plan is None or c.plan.next_execution is not None:
+        return []  # a continued execution's history is dropped (CAN-3)
+    start, execution = c.held.row.position, c.held.facts.execution_id
+    return [
+        {
+            "instance_id": c.key,
+            "execution": execution,
+            "sequence": start + place,
+            "kind": event.kind,
+            "body": encoding.encode(event),
+        }
+        for place, event in enumerate(c.plan.events)
+    ]
+
+
+def _schedule_of(
+    c: TurnCommit, answer: Committed, events: Sequence[sql.Row], now: datetime, until: datetime
+) -> sql.Row:
+    row, plan, status = c.held.row, c.plan, c.status
+    is_live = not status.is_terminal
+    answer.is_kept = c.keep and is_live and (bool(answer.share) or answer.waiting.has_news(status))
+    continues = plan is not None and plan.next_execution is not None
+    return {
+        "instance_id": c.key,
+        "due_at": answer.waiting.due_at(status, now) if is_live else None,
+        "gate": int(gate_of(status, is_stuck=c.is_stuck and bool(row.blocked))),
+        "lease_owner": row.lease_owner if answer.is_kept else "",
+        "lease_until": until if answer.is_kept else None,
+        "execution": c.execution,
+        "position": 0 if continues else row.position + len(events),
+        "history_bytes": 0 if continues else row.history_bytes + sum(len(event["body"]) for event in events),
+        "turned_at": plan.now if plan else row.turned_at,
+        "waiting": waiting_text(plan) if plan else row.waiting,
+        "blocked": row.blocked if c.is_stuck else "",
+        "blocked_detail": row.blocked_detail if c.is_stuck else "",
+    }
+
+
+def _facts_of(c: TurnCommit) -> list[sql.Row]:
+    """What has changed of the facts: most turns change none."""
+    plan, facts = c.plan, c.held.facts
+    if plan is None:
+        return []
+    changed: dict[str, object] = {}
+    if plan.status is not facts.status:
+        changed["status"] = plan.status.value
+    if plan.status_reason is not None:
+        changed["status_reason"] = plan.status_reason
+    if plan.next_execution is not None and plan.next_version != facts.version:
+        changed["version"] = plan.next_version
+    if not c.held.has_begun and _begins(plan):
+        changed["started_at"] = plan.now
+    if plan.is_terminal:
+        changed["completed_at"] = plan.now
+    return [{"id": c.key, **changed}] if changed else []
+
+
+def _payload_of(c: TurnCommit) -> list[sql.Row]:
+    plan = c.plan
+    if plan is None:
+        return []
+    changed: dict[str, object] = {}
+    if plan.is_terminal and (plan.output is not None or plan.failure is not None):
+        changed["output"] = plan.output
+        changed["failure"] = encode_json(plan.failure.to_members()) if plan.failure else None
+    if plan.custom_status_changed:
+        changed["custom_status"] = plan.custom_status
+    return [{"instance_id": c.key, **changed}] if changed else []
+
+
+def _begins(plan: TurnPlan) -> bool:
+    return any(isinstance(event, ExecutionStarted) for event in plan.events)
+
+
+def _advance(c: TurnCommit, row: ScheduleRow) -> ClaimedInstance:
+    plan, held = c.plan, c.held
+    if plan is None:
+        return replace(held, row=row)
+    version = plan.next_version if plan.next_execution is not None else held.facts.version
+    facts = replace(held.facts, status=plan.status, execution_id=row.execution, version=version)
+    return replace(held, row=row, facts=facts, has_begun=held.has_begun or _begins(plan))

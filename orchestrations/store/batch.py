@@ -1,0 +1,61 @@
+"""What is committed together: plans of turns on the way in, and what became of each on the way out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from orchestrations.engine.plan import TurnPlan
+from orchestrations.engine.state import Status
+from orchestrations.store.activities import Result
+from orchestrations.store.claims import ClaimedActivity, ClaimedInstance
+from orchestrations.store.looks import Waiting
+
+
+@dataclass(slots=True)
+class TurnCommit:
+    """One plan to commit. `results` are own activities' outcomes that it has consumed, `consumed` its messages' keys.
+
+    `share` says which of its activities the burst keeps, and in which queue each of them runs. With `keep` the lease
+    stays while there is something to do. A `plan` of None consumes outdated messages and nothing else. `is_stuck` keeps
+    the mark of a parked instance: the plan did what needs no code.
+    """
+
+    held: ClaimedInstance
+    plan: TurnPlan | None
+    consumed: list[int] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    queues: list[str] = field(default_factory=list)
+    share: list[bool] = field(default_factory=list)
+    keep: bool = True
+    is_stuck: bool = False
+
+    @property
+    def key(self) -> int:
+        """The instance's key."""
+        return self.held.lease.instance
+
+    @property
+    def status(self) -> Status:
+        """The instance's status after the commit."""
+        return self.plan.status if self.plan else self.held.facts.status
+
+    @property
+    def execution(self) -> str:
+        """The execution after the commit."""
+        return (self.plan.next_execution if self.plan else None) or self.held.facts.execution_id
+
+
+@dataclass(slots=True)
+class Committed:
+    """What became of a plan: kept with what is visible now, released, or dropped with results still in hand.
+
+    `held` is the instance as its row is now. `undelivered` names the receivers of events that took none (EVT-6).
+    """
+
+    is_dropped: bool = False
+    is_kept: bool = False
+    held: ClaimedInstance | None = None
+    waiting: Waiting = field(default_factory=Waiting)
+    share: list[ClaimedActivity] = field(default_factory=list)
+    results_in_hand: list[Result] = field(default_factory=list)
+    undelivered: list[str] = field(default_factory=list)

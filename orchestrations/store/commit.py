@@ -1,0 +1,203 @@
+"""The commit of turns: the transaction that makes plans true. Its order is its specification:
+
+    lock → check → what goes away → what comes → one look → update
+
+Each arrow is there for a reason, and has a test.
+
+- *lock before check*: who has the lease is known only under the lock.
+- *check before what goes*: a plan whose lease was lost changes nothing, and its batch-mates commit.
+- *what goes before what comes*: an ended execution's messages are gone before the look, so that none is handed on; an
+  instance that is replaced has left its id.
+- *children before messages*: what a turn starts can be written to in the same turn (EVT-6).
+- *messages in the order of the code, the outcome last*: a parent hears all that its child has sent before its end.
+- *what comes before the look*: a turn's own messages and those of batch-mates are seen by it.
+- *look after lock*: who delivers must have had the lock, so what the look does not see finds our row as we leave it.
+- *update last*: `due_at` and the lease say what the look has found.
+
+A plan whose lease, message or result was lost is dropped, the others are committed; an instance whose plan was dropped
+may still be written to like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from orchestrations.store import activities, advance, children, endings, inbox, looks, outbox, recipients, sql
+from orchestrations.store.activities import NewActivity
+from orchestrations.store.batch import Committed, TurnCommit
+from orchestrations.store.claims import ClaimedActivity
+from orchestrations.store.inbox import NewMessage, Target
+from orchestrations.store.looks import Question, Waiting
+from orchestrations.store.recipients import Recipients
+from orchestrations.store.signals import announce_change, announce_work
+
+Pair = tuple[TurnCommit, Committed]
+
+
+def commit_turns(commits: Sequence[TurnCommit], now: datetime, lease_seconds: float) -> list[Committed]:
+    """Make the plans true in one transaction, each under its own lease and epoch; one answer for each plan.
+
+    Durable when it returns; it refuses to be called in a transaction. Raises what the database raises; then nothing was
+    stored, or, if the answer to COMMIT was lost, `advance.is_committed` tells.
+    """
+    lost: set[int] = set()
+    while True:
+        try:
+            with transaction.atomic(durable=True):
+                return _commit(commits, lost, now, now + timedelta(seconds=lease_seconds))
+        except _PlansLost as error:
+            lost |= error.instances
+
+
+class _PlansLost(Exception):
+    """What these instances' plans have consumed was settled or taken elsewhere: the plans are to be dropped.
+
+    That shows only as it is removed, so the transaction is rolled back and begun again without those plans; their
+    other results are still in the burst's hands.
+    """
+
+    def __init__(self, instances: set[int]) -> None:
+        super().__init__()
+        self.instances = instances
+
+
+def _commit(commits: Sequence[TurnCommit], lost: set[int], now: datetime, until: datetime) -> list[Committed]:
+    to = recipients.lock(commits)
+    answers = [Committed(is_dropped=c.key in lost or not _is_ours(c, to.targets)) for c in commits]
+    for c, answer in zip(commits, answers, strict=True):
+        answer.results_in_hand = c.results if answer.is_dropped else []
+    kept = [(c, a) for c, a in zip(commits, answers, strict=True) if not a.is_dropped]
+    live = [c for c, _ in kept]
+    messages: list[NewMessage] = []
+    if live:
+        _remove(live)
+        messages = _create(kept, to, now)
+        found = _look(kept, now, until)
+        advance.write(kept, found, now, until)
+    _announce(kept, messages, to, now)
+    return answers
+
+
+def _is_ours(commit: TurnCommit, targets: dict[int, Target]) -> bool:
+    lease = commit.held.lease
+    target = targets.get(lease.instance)
+    return target is not None and target.lease_owner == lease.owner and target.lease_epoch == lease.epoch
+
+
+def _remove(commits: Sequence[TurnCommit]) -> None:
+    """What goes away: consumed messages, withdrawn timers, and what ended executions leave."""
+    consumed = {key: c.key for c in commits for key in c.consumed}
+    queries = [*_consumption(consumed), *_withdrawal(commits, consumed), *endings.steps(commits)]
+    if not queries:
+        return
+    answers = sql.gather(queries)
+    gone = {key for (key,) in answers[0]} if consumed else set()
+    if missing := consumed.keys() - gone:
+        raise _PlansLost({consumed[key] for key in missing})
+
+
+def _consumption(consumed: Mapping[int, int]) -> list[sql.Query]:
+    if not consumed:
+        return []
+    condition, values = sql.among("id", list(consumed))
+    return [sql.query(f"DELETE FROM {inbox.INBOX} WHERE {condition} RETURNING id", values)]
+
+
+def _withdrawal(commits: Sequence[TurnCommit], consumed: Mapping[int, int]) -> list[sql.Query]:
+    """The messages of cancelled timers, but for those that have fired in this very turn and are counted as consumed."""
+    timers = [
+        (c.key, outbox.timer_sender(c.held.facts.execution_id), number)
+        for c in commits
+        if c.plan
+        for number in c.plan.withdrawn_timers
+    ]
+    if not timers:
+        return []
+    condition, values = sql.among_rows("instance_id, sender, sender_sequence", timers, ("int", "text", "int"))
+    if consumed:
+        taken, keys = sql.among("id", list(consumed))
+        condition, values = f"{condition} AND NOT {taken}", [*values, *keys]
+    return [sql.query(f"DELETE FROM {inbox.INBOX} WHERE {condition} RETURNING id", values)]
+
+
+def _create(kept: Sequence[Pair], to: Recipients, now: datetime) -> list[NewMessage]:
+    """What comes: children, then all messages of the batch in one statement; `due_at` of those that are not ours."""
+    commits = [c for c, _ in kept]
+    messages = children.create(commits, to)
+    to.advance(commits)
+    for c, answer in kept:
+        if c.plan is not None:
+            messages += outbox.messages_of(c, to, answer.undelivered)
+    if messages:
+        inbox.insert_messages(messages)
+        own = {c.key for c in commits}
+        if foreign := [m for m in messages if m.instance not in own]:
+            inbox.lower_due(foreign, now)
+    return messages
+
+
+def _look(kept: Sequence[Pair], now: datetime, until: datetime) -> dict[int, Waiting]:
+    """Look at the inboxes; in the same statement own activities whose results were consumed go, and new ones come."""
+    commits = [c for c, _ in kept]
+    results = [r for c in commits for r in c.results]
+    news = _new_activities(commits, until)
+    queries = [looks.question([_question(c) for c in commits], now)]
+    queries += [activities.removal(results, commits[0].held.row.lease_owner)] if results else []
+    queries += [activities.insertion(news, now)] if news else []
+    answers = iter(sql.gather(queries))
+    found = looks.read(next(answers))
+    ours = {pk for (pk,) in next(answers)} if results else set()
+    if gone := {r.activity.instance for r in results if r.activity.id not in ours}:
+        raise _PlansLost(gone)
+    if news:
+        _share(kept, activities.claimed(news, next(answers)))
+    return found
+
+
+def _question(c: TurnCommit) -> Question:
+    is_first = c.plan is not None and c.plan.next_execution is not None
+    return Question(c.key, c.status, is_first)
+
+
+def _new_activities(commits: Sequence[TurnCommit], until: datetime) -> list[NewActivity]:
+    news: list[NewActivity] = []
+    for c in commits:
+        for place, event in enumerate(c.plan.activities if c.plan else ()):
+            owner = c.held.row.lease_owner if c.share[place] else ""
+            execution = c.held.facts.execution_id
+            news.append(NewActivity(c.key, execution, event, c.queues[place], owner, until if owner else None))
+    return news
+
+
+def _share(kept: Sequence[Pair], claimed: Sequence[ClaimedActivity]) -> None:
+    """Give each plan those of its activities that the burst keeps."""
+    by_instance: dict[int, list[ClaimedActivity]] = {}
+    for activity in claimed:
+        by_instance.setdefault(activity.instance, []).append(activity)
+    for c, answer in kept:
+        answer.share = by_instance.get(c.key, [])
+        for activity in answer.share:
+            activity.hub, activity.instance_id = c.held.hub, c.held.facts.instance_id
+
+
+def _announce(kept: Sequence[Pair], messages: Sequence[NewMessage], to: Recipients, now: datetime) -> None:
+    """Wake the queues of what was written or locked and is left due and nobody's; tell the pages what has changed."""
+    own = {c.key for c, _ in kept}
+    inbox.wake_for(
+        [m for m in messages if m.instance not in own], [t for t in to.targets.values() if t.id not in own], now
+    )
+    counts: dict[str, int] = {}
+    for c, answer in kept:
+        due_at = None if c.status.is_terminal else answer.waiting.due_at(c.status, now)
+        if not answer.is_kept and due_at is not None:
+            announce_work(c.held.row.queue, due_at)
+        if answer.held is not None:
+            announce_change(c.held.hub, c.held.facts.instance_id, answer.held.row.revision)
+        for queue, is_own in zip(c.queues, c.share, strict=True):
+            if not is_own:
+                counts[queue] = counts.get(queue, 0) + 1
+    for queue, count in counts.items():
+        announce_work(queue, items=count)

@@ -1,0 +1,39 @@
+"""Which errors of the database go away by themselves, by what the database says and not by Django's class alone.
+
+PostgreSQL: SQLSTATE classes of its manual, appendix A. SQLite: the text of its error, for its codes reach Python only
+from 3.11 on, and Django's wrapper keeps the original as `__cause__`.
+"""
+
+from __future__ import annotations
+
+from django.db import Error, InterfaceError, OperationalError
+
+LOCK_WAIT = ("55P03",)
+"""`lock_timeout` has passed: somebody else keeps a row."""
+
+TRANSIENT_CLASSES = ("08", "25", "40", "53", "57", "58")
+"""Connection, transaction state, rollback by conflict, resources, operator intervention, system error."""
+
+_BUSY = ("database is locked", "database table is locked", "database schema is locked")
+
+
+def is_lock_wait(error: Error) -> bool:
+    """Tell whether somebody else's lock was waited for in vain."""
+    return _state(error) in LOCK_WAIT or any(text in str(error) for text in _BUSY)
+
+
+def is_transient(error: Error) -> bool:
+    """Tell whether the same statement may succeed later: the connection, a conflict, a lock or the machine is at fault.
+
+    False for what the database refuses for its content, which it would refuse again.
+    """
+    if is_lock_wait(error):
+        return True
+    state = _state(error)
+    if state:
+        return state[:2] in TRANSIENT_CLASSES
+    return isinstance(error, OperationalError | InterfaceError) and "too big" not in str(error)
+
+
+def _state(error: Error) -> str:
+    return getattr(error.__cause__, "sqlstate", None) or ""
