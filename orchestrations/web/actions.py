@@ -10,21 +10,9 @@ from orchestrations.client.status import InstanceFacts
 from orchestrations.control.actors import Actor
 from orchestrations.control.decisions import list_open
 from orchestrations.control.permissions import Permission, can, is_approval, roles_with
-from orchestrations.errors import InstanceNotFoundError
 from orchestrations.web.payloads import visible
 from orchestrations.web.presenters.rows import instance_url
 from orchestrations.web.statuses import badge
-
-# an error's code, or its first part → the fields beside which it is shown, if a form has one of them
-FIELDS = {
-    "payload": ("client_input", "event_data"),
-    "json": ("client_input", "event_data"),
-    "orchestrator": ("name",),
-    "name": ("name", "event_name"),
-    "event": ("event_name",),
-    "instance-id": ("instance_id",),
-    "approval.comment-required": ("comment",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +88,3 @@ def _decisions(instance: InstanceFacts) -> tuple[DecisionView, ...]:
         DecisionView(key, f"decision-{key.rpartition('/')[2]}", visible(wait.name), wait.since, wait.until)
         for key, wait in list_open(instance)
     )
-
-
-def gone(instance_id: str) -> InstanceNotFoundError:
-    """Return what to tell about an instance that does not exist any more."""
-    return InstanceNotFoundError(instance_id)
