@@ -74,8 +74,10 @@ def test_approver_decides_and_the_other_one_reads_whose_it_was(workers: Workers,
     ben.click("button[value=approved]")
     expect(ben.locator("#note")).to_contain_text("Already rejected by Ana at")
     expect(viewer.locator(".summary .status")).to_have_text("Completed")
-    assert list(AuditEntry.objects.filter(instance_id=instance_id).values_list("actor", "action")) == [
-        ("Ana", "reject")
+    entries = AuditEntry.objects.filter(instance_id=instance_id).order_by("id")
+    assert list(entries.values_list("actor", "action", "result")) == [
+        ("Ana", "reject", "done"),
+        ("Ben", "approve", "refused"),
     ]
 
 
