@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import Any
 
 from orchestrations.client.status import Blocked, Failure, InstanceDetail, InstanceFacts, InstanceSummary, Wait
 from orchestrations.engine.state import Status
 from orchestrations.store.models import Instance, Payload, Schedule
+
+_FAILURE = re.compile(r'\{"ErrorType":"((?:[^"\\]|\\.)*)","ErrorMessage":"((?:[^"\\]|\\.)*)')
 
 
 def summary(row: Instance) -> InstanceSummary:
@@ -42,6 +45,25 @@ def failure(text: str | None) -> Failure | None:
     return _failure(json.loads(text)) if text else None
 
 
+def failure_line(head: str | None) -> str:
+    """Return type and message of a failure, as far as they are in the beginning of its stored text."""
+    match = _FAILURE.match(head or "")
+    if match is None:
+        return ""
+    error_type, message = (_text(part) for part in match.groups())
+    return f"{error_type}: {message}" if message else error_type
+
+
+def _text(quoted: str) -> str:
+    """Return a JSON string's value, also of one that was cut."""
+    for end in range(len(quoted), max(len(quoted) - 12, 0), -1):  # a cut may go through an escape, or a pair of them
+        try:
+            return str(json.loads(f'"{quoted[:end]}"'))
+        except ValueError:
+            continue
+    return ""
+
+
 def _payload(row: Instance) -> Payload | None:
     """The row that is there once there is anything to hold."""
     return getattr(row, "payload", None)
@@ -65,6 +87,7 @@ def _summary_members(row: Instance) -> dict[str, Any]:
         "parent_instance_id": row.parent.instance_id if row.parent else None,
         "tags": json.loads(row.tags),
         "status_reason": row.status_reason,
+        "failure_line": failure_line(getattr(row, "failure_head", None)),
     }
 
 

@@ -50,7 +50,7 @@ class Failure:
 class InstanceSummary:
     """A row of the list: no payloads but the custom status.
 
-    `status_reason` is why it was suspended or terminated.
+    `status_reason` is why it was suspended or terminated; `failure_line` the type and the message of its failure, cut.
     """
 
     instance_id: str
@@ -68,6 +68,7 @@ class InstanceSummary:
     parent_instance_id: str | None
     tags: dict[str, str] = field(default_factory=dict)
     status_reason: str = ""
+    failure_line: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ VERBS = {
     "approve": "approved",
     "reject": "rejected",
     "start": "started it",
+    "raise-event": "raised an event",
 }
 
 

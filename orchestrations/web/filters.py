@@ -55,6 +55,10 @@ class ListFilter:
         """Return this filter without its statuses."""
         return replace(self, statuses=(), unknown=())
 
+    def unblocked(self) -> ListFilter:
+        """Return this filter for what is stuck and what is not."""
+        return replace(self, blocked=False)
+
     @property
     def criteria(self) -> InstanceFilter:
         """The same for the read side."""

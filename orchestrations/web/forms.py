@@ -63,6 +63,7 @@ class PasswordForm(AuthenticationForm):
     `tried` is the name whose password was checked; `wait_seconds` says when it may be, if `admit` has refused.
     """
 
+    error_messages = {"invalid_login": "Name or password is wrong.", "inactive": "Name or password is wrong."}
     admit: Callable[[str], float]
     tried = ""
     wait_seconds = 0.0

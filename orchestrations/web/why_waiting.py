@@ -7,7 +7,7 @@ from datetime import datetime
 
 from orchestrations.client.status import InstanceSummary, Wait
 from orchestrations.engine.state import Status
-from orchestrations.web.payloads import visible
+from orchestrations.web.payloads import one_line, visible
 from orchestrations.web.statuses import deciding, kind_of, rank
 
 BLOCKED = {
@@ -29,13 +29,15 @@ class Part:
 
 
 def explain(instance: InstanceSummary) -> tuple[Part, ...]:
-    """Return the sentence, or nothing where an instance has ended or simply runs."""
+    """Return the sentence: why it waits, or how it ended; nothing where it ended well or simply runs."""
     if instance.blocked:
         return _stuck(instance)
     if instance.status.is_terminal:
-        return ()
+        why = one_line(instance.failure_line or instance.status_reason)
+        return (Part("text", why),) if why else ()
     if instance.status == Status.SUSPENDED:
-        return (Part("text", "Suspended "), Part("ago", at=instance.updated_at))
+        reason = (Part("text", f": {one_line(instance.status_reason)}"),) if instance.status_reason else ()
+        return (Part("text", "Suspended "), Part("ago", at=instance.updated_at), *reason)
     if instance.status == Status.PENDING:
         return (Part("text", "Ready for a worker "), Part("ago", at=instance.created_at))
     if not instance.waiting:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from django.db.models import QuerySet
+from django.db.models.functions import Left
 
 from orchestrations.store import codec
 from orchestrations.store.models import Instance
 
+FAILURE_HEAD = 700
 JOINED = ("schedule", "payload", "parent")
 SUMMARY_COLUMNS = (
     *("instance_id", "name", "version", "status", "status_reason", "tags"),
@@ -26,15 +28,20 @@ def named(hub: str, instance_id: str) -> QuerySet[Instance]:
 
 
 def summaries(rows: QuerySet[Instance]) -> QuerySet[Instance]:
-    """Read what a list shows: no payload but the custom status, and of the parent the id."""
-    return rows.select_related(*JOINED).only(*SUMMARY_COLUMNS)
+    """Read what a list shows: no payload but the custom status and why it failed, and of the parent the id."""
+    return _joined(rows).only(*SUMMARY_COLUMNS)
 
 
 def facts(rows: QuerySet[Instance]) -> QuerySet[Instance]:
     """Read what a page says of an instance besides its payloads."""
-    return rows.select_related(*JOINED).only(*FACTS_COLUMNS)
+    return _joined(rows).only(*FACTS_COLUMNS)
 
 
 def details(rows: QuerySet[Instance]) -> QuerySet[Instance]:
     """Read output and failure as well."""
-    return rows.select_related(*JOINED).only(*DETAIL_COLUMNS)
+    return _joined(rows).only(*DETAIL_COLUMNS)
+
+
+def _joined(rows: QuerySet[Instance]) -> QuerySet[Instance]:
+    """A failure begins with its type and message; its stack trace may be long."""
+    return rows.select_related(*JOINED).annotate(failure_head=Left("payload__failure", FAILURE_HEAD))

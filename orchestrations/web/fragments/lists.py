@@ -41,7 +41,8 @@ class Counts(Kind):
         where = ListFilter.read(region.query)
         path = reverse("instance-list", args=[region.hub])
         chips = rows.chips(path, where, data.counts(region.query))
-        return {"chips": chips, "all_url": link(path, where.for_any_status()), "is_all": not where.statuses}
+        everything = where.for_any_status().unblocked()
+        return {"chips": chips, "all_url": link(path, everything), "is_all": where == everything}
 
     def tag(self, data: PageData, region: Region, actor: Actor) -> object:
         """Change with any of the counts."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrations.client.status import AuditRow, ChildSummary, InstanceFacts
+from orchestrations.control.staleness import VERBS
 from orchestrations.web.payloads import PayloadView, visible
 from orchestrations.web.presenters import contents
 from orchestrations.web.presenters.rows import RowView, instance_url, row
@@ -74,6 +75,12 @@ def children(hub: str, rows: Sequence[ChildSummary]) -> tuple[LinkView, ...]:
 def audit(rows: Sequence[AuditRow]) -> tuple[dict[str, object], ...]:
     """Return what was done to an instance."""
     return tuple(
-        {"at": r.at, "actor": visible(r.actor), "action": r.action, "reason": visible(r.reason), "result": r.result}
+        {"at": r.at, "actor": visible(r.actor), "action": _verb(r), "reason": visible(r.reason), "result": r.result}
         for r in rows
     )
+
+
+def _verb(entry: AuditRow) -> str:
+    """Return what somebody did, or tried in vain."""
+    done = VERBS.get(entry.action)
+    return done if done and entry.result == "done" else f"tried to {entry.action}" if done else entry.action

@@ -38,7 +38,9 @@ def show_list(request: HttpRequest, actor: Actor, hub: str, start_form: StartFor
     where = ListFilter.read(request.META.get("QUERY_STRING", ""))
     context = _listing(PageData(hub), actor, where, request.GET.get("after", ""))
     if responses.is_htmx(request) and request.headers.get("HX-Target") == "listing":
-        return responses.fragment(render_to_string("orchestrations/instances/_listing.html", context, request))
+        response = responses.fragment(render_to_string("orchestrations/instances/_listing.html", context, request))
+        response["HX-Replace-Url"] = link(context["list_url"], where)  # typing is no step to go back to
+        return response
     context["section"] = _section(where)
     context["start_form"] = start_form or StartForm(initial={"token": uuid.uuid4().hex})
     context["start_open"] = start_form is not None
@@ -64,6 +66,7 @@ def _listing(data: PageData, actor: Actor, where: ListFilter, after: str) -> dic
     return {
         "parts": {name: fragments.render(region, actor, data) for name, region in regions.items()},
         "where": where,
+        "may_start": can(actor, Permission.INSTANCES_START, hub),
         "is_damaged": is_damaged,
         "is_empty": not page.rows,
         "list_url": path,
@@ -74,11 +77,10 @@ def _listing(data: PageData, actor: Actor, where: ListFilter, after: str) -> dic
 
 
 def _section(where: ListFilter) -> str:
-    """Return which entry of the side bar is this filter."""
-    if where == ListFilter(blocked=True):
-        return "Stuck"
-    single = where.statuses[0] if len(where.statuses) == 1 else None
-    return single.value if single and where == ListFilter(statuses=(single,)) else "instances"
+    """Return which entry of the side bar is this filter, whatever name and id it asks for."""
+    if where.blocked:
+        return "" if where.statuses else "Stuck"
+    return "instances" if not where.statuses else where.statuses[0].value if len(where.statuses) == 1 else ""
 
 
 @require_safe
