@@ -11,7 +11,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orchestrations import OrchestrationContext, RetryOptions, TaskFailedError, activity, orchestrator
+from orchestrations import (
+    ActivityTimeoutError,
+    OrchestrationContext,
+    RetryOptions,
+    TaskFailedError,
+    activity,
+    orchestrator,
+)
 
 Body = Generator[Any, Any, Any]
 
@@ -260,6 +267,23 @@ def late_the_first_time(spec: dict[str, Any]) -> str:
 
 
 @orchestrator
+def catch_the_timeout_by_class(context: OrchestrationContext, seconds: float) -> Body:
+    caught = []
+    for kind in (ActivityTimeoutError, TimeoutError):
+        try:
+            yield context.call_activity("outlast_the_deadline", seconds)
+        except kind as error:
+            caught.append(str(error))
+    return caught
+
+
+@orchestrator
+def stop_in_the_body(context: OrchestrationContext, how: str) -> Body:
+    yield context.call_activity("echo", 1)
+    raise {"exit": SystemExit(4), "interrupt": KeyboardInterrupt("now"), "hard": HardStop("limit reached")}[how]
+
+
+@orchestrator
 def retry_after_timeout(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
     return (yield context.call_activity("late_the_first_time", spec, retry=RetryOptions(0.01, 2)))
 
@@ -289,6 +313,12 @@ async def block_the_loop(spec: dict[str, Any]) -> int:
     leave_a_trace(spec)
     time.sleep(60)
     return 1
+
+
+@activity(timeout=3.0)
+def outlast_three_seconds(spec: dict[str, Any]) -> None:
+    leave_a_trace(spec)
+    time.sleep(60)
 
 
 @activity

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
+from django.db import Error
+
 from orchestrations import telemetry
 from orchestrations.authoring.activity_context import ActivityContext
 from orchestrations.authoring.registry import ACTIVITY, Function, registry
@@ -139,7 +141,6 @@ def _describe_losses(activity: ClaimedActivity) -> str:
 
 
 def _last_loss(activity: ClaimedActivity) -> str:
-    found = ""
-    with contextlib.suppress(Exception):  # the sentence is a help, and must not cost the outcome
-        found = losses.find(losses.key_of_activity(activity.id))
-    return f" The last one: {found}" if found else ""
+    with contextlib.suppress(Error):  # the sentence is a help, and must not cost the outcome
+        return losses.last_of(losses.key_of_activity(activity.id))
+    return ""
