@@ -121,7 +121,7 @@ class Burst:
         for held in fresh:
             held.turn = self._worker.bodies.take(held.claimed)
             if (before := self._held.get(held.key)) is not None:  # it was taken from us meanwhile, and is ours again
-                self._elsewhere += before.results
+                self._hand.elsewhere += before.results
                 before.drop_body()
             if held.key in waiting:
                 held.messages = waiting[held.key].messages
