@@ -188,7 +188,7 @@ class DeadlockError(DurableError):
     def __init__(self, activity: str, instance_id: str) -> None:
         super().__init__(
             f"Activity '{activity}' would wait for instance '{instance_id}', but it occupies the only worker that "
-            "could run it. Let an orchestrator call it as a sub-orchestration, declare the activity with thread=True or "
-            "async def, or start more workers."
+            "could run it. Let an orchestrator call it as a sub-orchestration, declare the activity with "
+            "thread=True or async def, or start more workers."
         )
         self.activity, self.instance_id = activity, instance_id
