@@ -62,7 +62,7 @@ def check_channel_layer(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_orchestrators(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """W010: an orchestrator uses what a replay would not repeat: a clock, randomness, IO, threads (R§5.1)."""
+    """W010: an orchestrator uses what a replay would not repeat: a clock, randomness, IO, threads."""
     found: list[CheckMessage] = []
     for function in registry.functions():
         if function.kind != ORCHESTRATOR:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -353,3 +353,16 @@ def call_with(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
 @orchestrator
 def plain(context: OrchestrationContext) -> str:
     return "done"
+
+
+def wait_for_a(context: OrchestrationContext, _: int) -> Body:
+    return [(yield context.wait_for_external_event("a"))]
+
+
+RELEASES: dict[str, Callable[[OrchestrationContext, int], Body]] = {"released": wait_for_a}
+"""What is deployed of an orchestrator whose code changes."""
+
+
+@orchestrator
+def released(context: OrchestrationContext, value: int) -> Body:
+    return (yield from RELEASES["released"](context, value))

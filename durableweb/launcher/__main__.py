@@ -28,6 +28,7 @@ from orchestrations.runtime.processes import dying_with
 USAGE, UNAVAILABLE = 2, 6
 READY_SECONDS = 60.0
 SAMPLE_SECONDS = 60.0
+MIGRATE_SECONDS = 120.0
 NEW_LINK = ".venv/bin/python manage.py durable sign-in-link"
 
 
@@ -109,7 +110,7 @@ def _start(watch: Watch, home: Home, port: int, address: str, apps: Sequence[str
     preparation.record(home, parts.recorded_part(environment))
     django.setup()
     _prepare_database(home)
-    _prepare_apps(apps, environment)
+    _prepare_apps(watch, apps, environment)
     watch.add(parts.web(home, environment))
     for supervisor in parts.workers(environment, Environment(environment).items("DURABLE_QUEUES")):
         watch.add(supervisor)
@@ -120,15 +121,18 @@ def _start(watch: Watch, home: Home, port: int, address: str, apps: Sequence[str
     _welcome(home, address, is_ready=is_ready)
 
 
-def _prepare_apps(apps: Sequence[str], environment: Mapping[str, str]) -> None:
+def _prepare_apps(watch: Watch, apps: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Bring the tables of one's own apps to their present schema, in a process of its own: foreign code runs there."""
     if environment["DJANGO_SETTINGS_MODULE"] != SETTINGS:
         say(f"the settings are {environment['DJANGO_SETTINGS_MODULE']}, as DJANGO_SETTINGS_MODULE says")
     if not apps:
         return
     say(f"your functions are in {', '.join(apps)}; what changes there is started again")
-    problem = preparation.migrate_apps(environment)
-    if problem:
-        say(f"the tables of your apps were not brought to their present schema: {problem}")
+    command = parts.manage("migrate", "--no-input", "--verbosity", "0")
+    code, errors = watch.run_command(command, environment, seconds=MIGRATE_SECONDS)
+    if code:
+        last = (errors.strip().splitlines() or [f"it took more than {MIGRATE_SECONDS:g} s"])[-1]
+        say(f"the tables of your apps were not brought to their present schema: {last}")
 
 
 def _start_queue(watch: Watch, home: Home, environment: Mapping[str, str]) -> None:

@@ -8,7 +8,6 @@ import importlib
 import json
 import os
 import secrets
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,13 +18,11 @@ from django.core.exceptions import ImproperlyConfigured
 from durableweb import own_apps
 from durableweb.environment import Environment
 from durableweb.home import Home, read_private, write_private
-from durableweb.launcher import parts
 from durableweb.startup import SETTINGS
 from orchestrations.discovery import describe
 
 ROLES = ("viewer", "operator", "approver", "admin")
 PASSWORD_BYTES = 15
-MIGRATE_SECONDS = 120
 
 
 class HomeInUse(Exception):
@@ -88,21 +85,6 @@ def check_settings(name: str) -> None:
         raise ImproperlyConfigured(text) from None
     if not hasattr(module, "OWN_ADDRESS"):
         raise ImproperlyConfigured(f"DJANGO_SETTINGS_MODULE is '{name}', settings of another project. {advice}")
-
-
-def migrate_apps(environment: Mapping[str, str]) -> str:
-    """Bring the tables of one's own apps to their present schema; return what went wrong, or nothing.
-
-    A process of its own does it, for code that is not ours runs there.
-    """
-    command = parts.manage("migrate", "--no-input", "--verbosity", "0")
-    try:
-        done = subprocess.run(
-            command, env=dict(environment), capture_output=True, text=True, timeout=MIGRATE_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return f"it took more than {MIGRATE_SECONDS} s"
-    return (done.stderr.strip().splitlines() or ["?"])[-1] if done.returncode else ""
 
 
 def migrate() -> bool:

@@ -1,4 +1,4 @@
-"""OrchestrationContext: all that an orchestrator may see and ask for (semantics §3 to §8).
+"""OrchestrationContext: all that an orchestrator may see and ask for (docs/semantics.md).
 
 Every member may be called during replay and then gives what it gave first. A task is scheduled when it is created,
 awaited or not (TSK-1). After the orchestrator has ended nothing that it calls has an effect (ORC-4).

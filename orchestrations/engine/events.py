@@ -1,4 +1,4 @@
-"""History events, one frozen dataclass per kind (R§4.2, HIS-1…3). Their JSON form is in `encoding`.
+"""History events, one frozen dataclass per kind (HIS-1…3). Their JSON form is in `encoding`.
 
 `timestamp` is aware UTC. `event_id` is the sequence number of what code scheduled, else −1. `input` and `result` hold
 JSON *text*; None means absent. Unknown members are kept in `extra`.

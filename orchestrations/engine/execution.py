@@ -82,14 +82,14 @@ class Execution:
 
     @property
     def payload_limits(self) -> payloads.Limits:
-        """Bounds of a payload that no history event records: none while replaying, what was accepted stays so (§17)."""
+        """Bounds of a payload that no history event records: none while replaying (LIM-1)."""
         return payloads.UNLIMITED if self.is_replaying else self._limits.payload
 
     def dump_input(self, kind: type[Scheduled], name: str, value: Any, what: str) -> str | None:
         """Return the text of the next decision's input. Raises `PayloadError`.
 
-        Its bounds do not count where the history holds that decision (§17). One that was refused for its size is not in
-        the history: it meets the bounds again, and is refused again.
+        Its bounds do not count where the history holds that decision (LIM-1). One that was refused for its size is not
+        in the history: it meets the bounds again, and is refused again.
         """
         if value is None:
             return None

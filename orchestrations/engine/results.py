@@ -14,7 +14,7 @@ from orchestrations.errors import LimitExceededError
 
 @dataclass(frozen=True, slots=True)
 class TurnLimits:
-    """What a worker's settings say: bounds, which are checked only when something is new, never on replay (§17), and
+    """What a worker's settings say: bounds, which are checked only when something is new, never on replay (LIM-1), and
     the version of children that are started without one (VER-1)."""
 
     payload: payloads.Limits = payloads.DEFAULT_LIMITS

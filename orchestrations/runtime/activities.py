@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import time
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
@@ -86,11 +85,11 @@ class ActivityRunner:
             return None
         if self._watch is not None:
             self._watch.begin(activity.id, self.seconds_of(function))
-        began = time.perf_counter()
+        began = clock.monotonic()
         crashpoint("before-activity")
         event = self._call(activity, function)
         crashpoint("after-activity")
-        self._pace.note(activity.name, time.perf_counter() - began)
+        self._pace.note(activity.name, clock.monotonic() - began)
         if self._watch is not None:
             self._watch.end()
         return Result(activity, event)

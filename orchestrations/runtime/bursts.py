@@ -6,7 +6,6 @@ What a burst keeps it wakes nobody for: its leases are the promise, and the swee
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -69,7 +68,7 @@ class Burst:
         self._worker, self._queue, self._should_stop = worker, queue, should_stop
         self._held: dict[int, Held] = {}
         self._hand = ActivitiesInHand(worker.owner, worker.runner, worker.lanes, worker.pace, self._take_result)
-        self._ends_at = time.monotonic() + conf.BURST_SECONDS
+        self._ends_at = clock.monotonic() + conf.BURST_SECONDS
         self._claimed_at = 0.0
 
     def run(self) -> None:
@@ -87,17 +86,17 @@ class Burst:
     # --- claiming
 
     def _is_over(self) -> bool:
-        return time.monotonic() >= self._ends_at or self._should_stop() or self._worker.is_spoilt
+        return clock.monotonic() >= self._ends_at or self._should_stop() or self._worker.is_spoilt
 
     def _has_work(self) -> bool:
         return bool(self._held or self._hand.todo)
 
     def _may_claim(self) -> bool:
         """Claim when the hands are empty, and now and then beside long work, so that others are not kept waiting."""
-        return not self._has_work() or time.monotonic() - self._claimed_at > conf.CLAIM_SECONDS
+        return not self._has_work() or clock.monotonic() - self._claimed_at > conf.CLAIM_SECONDS
 
     def _claim(self) -> bool:
-        self._claimed_at = time.monotonic()
+        self._claimed_at = clock.monotonic()
         size = 1 if conf.ALWAYS_REPLAY else conf.CLAIM_SIZE
         most = 0 if self._hand.todo else self._worker.pace.activities_to_claim()
         limits = ClaimLimits(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
@@ -38,12 +37,12 @@ class ActivitiesInHand:
 
     def run(self, is_over: Callable[[], bool]) -> None:
         """Run activities for as long as a group of results may wait for its commit."""
-        began, count = time.monotonic(), 0
+        began, count = clock.monotonic(), 0
         most, seconds = conf.RESULT_GROUP_SIZE, conf.RESULT_GROUP_SECONDS
         while self.todo and not is_over():
             self._run(self.todo.popleft())
             count += 1
-            if count >= most or time.monotonic() - began >= seconds:
+            if count >= most or clock.monotonic() - began >= seconds:
                 break
 
     def settle(self) -> None:

@@ -88,3 +88,9 @@ def test_each_rule_has_one_place() -> None:
     text = (ROOT / "docs/semantics.md").read_text()
     defined = re.findall(r"\*\*([A-Z]{3,4}-\d+)\*\*", text)
     assert sorted(rule for rule in set(defined) if defined.count(rule) > 1) == []
+
+
+def test_nothing_refers_to_a_section_of_a_text_that_is_not_here() -> None:
+    sign = chr(0xA7)
+    paths = [*(source.path for source in modules()), *(ROOT / "tests").rglob("*.py"), *(ROOT / "docs").glob("*.md")]
+    assert [relative(path) for path in paths if sign in path.read_text()] == []

@@ -243,7 +243,7 @@ def test_bad_name_is_refused_when_it_is_declared(name: str) -> None:
 
 
 def test_unknown_name_is_answered_with_near_ones(registry: Registry) -> None:
-    """§18."""
+    """docs/errors.md."""
 
     @orchestrator(name="E1_HelloSequence")
     def hello(context: Any) -> None: ...

@@ -1,4 +1,4 @@
-"""Limits count for what is new, never for what a history holds (§17)."""
+"""Limits count for what is new, never for what a history holds (LIM-1)."""
 
 from __future__ import annotations
 

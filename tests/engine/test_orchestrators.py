@@ -1,4 +1,4 @@
-"""What orchestrators may be, see and do wrong (semantics §3, §7, §8; BAD-60, BAD-62)."""
+"""What orchestrators may be, see and do wrong (BAD-60, BAD-62)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values ↔ canonical JSON text, and every shape that must be refused (§17, BAD-60)."""
+"""Values ↔ canonical JSON text, and every shape that must be refused (LIM-1, BAD-60)."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_what_is_no_json_is_refused_with_its_path(value: Any, words: str) -> Non
 
 
 def test_too_large_a_value_says_size_and_limit_in_bytes() -> None:
-    """§17, §18."""
+    """LIM-1; docs/errors.md."""
     with pytest.raises(PayloadError) as caught:
         dump("ü" * 100, "The input", Limits(bytes=100))
     expected = "The input has 202 bytes, the limit is 100. Store it elsewhere and pass a reference."
@@ -181,3 +181,11 @@ def test_doubled_member_among_very_many_is_found_in_no_time() -> None:
 def test_absent_is_none_and_so_is_null() -> None:
     """SRF-2."""
     assert (load(None), load("null")) == (None, None)
+
+
+def test_a_doubled_member_among_a_hundred_thousand_is_found_at_once() -> None:
+    text = "{" + ",".join(f'"{n:x}":0' for n in range(100_000)) + ',"1869f":1}'
+    begin = time.process_time()
+    with pytest.raises(PayloadError, match="'1869f' twice"):
+        parse(text, limits=Limits(bytes=4 * 1024 * 1024))
+    assert time.process_time() - begin < 1.0

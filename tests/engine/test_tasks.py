@@ -1,4 +1,4 @@
-"""Activities, sub-orchestrations, timers and what is made of them (semantics §3, §4)."""
+"""Activities, sub-orchestrations, timers and what is made of them."""
 
 from __future__ import annotations
 

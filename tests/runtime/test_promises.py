@@ -166,7 +166,7 @@ def test_next_execution_gets_a_child_of_its_own_while_the_old_one_lives(client: 
 def test_instance_goes_on_when_the_limits_were_lowered_below_what_it_holds(
     client: DurableClient, settings: Any
 ) -> None:
-    """§17."""
+    """LIM-1."""
     settings.DURABLE_ALWAYS_REPLAY = True
     instance_id = client.start_new("keep_much", client_input=4_000)
     drain()
