@@ -75,6 +75,11 @@ def queues_served(now: datetime) -> set[str]:
     return set(Worker.objects.filter(seen_at__gte=now - SERVES_WITHIN).values_list("queue", flat=True))
 
 
+def count_workers(queue: str, now: datetime) -> int:
+    """Return how many workers listen to the queue, as far as they were seen lately."""
+    return Worker.objects.filter(queue=queue, seen_at__gte=now - ALIVE_WITHIN).count()
+
+
 def runs_other_code(fingerprint: str, now: datetime) -> bool:
     """Tell whether a living worker runs other code than that."""
     return Worker.objects.filter(seen_at__gte=now - ALIVE_WITHIN).exclude(fingerprint=fingerprint).exists()
