@@ -15,10 +15,10 @@ export PORT DURABLE_HOME DATABASE_URL REDIS_URL
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "  e.g. make run PORT=8137 DURABLE_HOME=/tmp/other    make test ARGS='tests/project -x'"
+	@echo "  e.g. make run APPS=~/shop PORT=8137 DURABLE_HOME=/tmp/other    make test ARGS='tests/project -x'"
 
 run: setup ## set up what is missing, then run everything; Ctrl-C stops it
-	@exec $(BIN)/python -m durableweb.launcher --bound
+	@exec $(BIN)/python -m durableweb.launcher --bound $(if $(filter command,$(origin APPS)),--apps "$$APPS")
 
 test: check ## check, then the whole suite on SQLite and on PostgreSQL
 	@$(BIN)/python -m tests.run $(ARGS)
@@ -39,8 +39,8 @@ e2e: setup-dev ## only the tests in a real browser
 bench: setup-dev ## measure; prints each figure with its ratio to a ground figure of the same run
 	@$(BIN)/python -m tests.run --only benchmark $(ARGS)
 
-chaos: setup-dev ## kill workers and flush the queue for their full length (minutes)
-	@DURABLE_CHAOS=full $(BIN)/python -m tests.run --only chaos $(ARGS)
+chaos: setup-dev ## kill, stop and interrupt processes, break databases and the queue, for their full length (minutes)
+	@DURABLE_CHAOS=full $(BIN)/python -m tests.run --only chaos -s $(ARGS)
 
 clean: ## remove what was installed and cached; data in .durable/ stays
 	@rm -rf $(VENV) node_modules build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

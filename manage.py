@@ -4,14 +4,31 @@
 import os
 import sys
 
+from django.core.exceptions import ImproperlyConfigured
 
-def main() -> None:
-    """Run one management command with the project's settings."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "durableweb.settings")
+from durableweb.startup import choose_settings
+
+USAGE = 2
+
+
+def main() -> int:
+    """Run one management command with the settings of the home that is found; a wrong one costs one line."""
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        choose_settings()
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    except ModuleNotFoundError as error:
+        name = os.environ.get("DJANGO_SETTINGS_MODULE", "")
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise
+        print(f"error: DJANGO_SETTINGS_MODULE is '{name}', and there is no such module; unset it.", file=sys.stderr)
+        return USAGE
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

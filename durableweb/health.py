@@ -21,8 +21,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis import RedisError
 
+from orchestrations import discovery
 from orchestrations.client import queries
 from orchestrations.client.status import Health
+from orchestrations.conf import default_queue
 from orchestrations.runtime import queues
 
 logger = logging.getLogger("durableweb.health")
@@ -60,6 +62,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     body: dict[str, Any] = {"ready": all(parts.values()), **parts}
     if found and request.user.is_authenticated:
         body |= {"worker_count": found.workers, "sweep_age_seconds": found.sweep_age_seconds}
+        body |= {"problems": [str(problem) for problem in discovery.list_problems()]}
     return JsonResponse(body, status=200 if body["ready"] else 503)
 
 
@@ -69,7 +72,7 @@ def examine() -> tuple[dict[str, bool], Health | None]:
     parts = {
         "database": found is not None,
         "disk": _works("disk", _has_space),
-        "queue": _works("queue", queues.ping),
+        "queue": _works("queue", _can_hint),
         "workers": found is not None and found.workers > 0,
         "sweep": found is not None and found.sweep_age_seconds is not None and _is_recent(found.sweep_age_seconds),
         "serving": not Stopping.begun,
@@ -90,6 +93,10 @@ def _is_migrated() -> bool:
         executor = MigrationExecutor(connection)
         Migrations.seen = not executor.migration_plan(executor.loader.graph.leaf_nodes())
     return Migrations.seen
+
+
+def _can_hint() -> bool:
+    return queues.can_carry(default_queue())
 
 
 def _health() -> Health | None:

@@ -75,7 +75,12 @@ class Home:
     def recorded_environment(self) -> dict[str, str]:
         """Return the variables that this home was last started with, so that commands need DURABLE_HOME alone."""
         content = read_private(self.environment_file)
-        return {str(name): str(value) for name, value in json.loads(content).items()} if content else {}
+        try:
+            return {str(name): str(value) for name, value in json.loads(content or "{}").items()}
+        except (ValueError, AttributeError):
+            raise ImproperlyConfigured(
+                f"{self.environment_file} is damaged; remove it, and start once again."
+            ) from None
 
     def create(self) -> None:
         """Make the directory, or take an empty one of one's own; refuse one that others can enter."""

@@ -13,6 +13,7 @@ PROJECT_NAMES = frozenset(
     {
         "DURABLE_HOME",  # where keys and embedded stores lie
         "DURABLE_SAMPLES",  # install the sample app
+        "DURABLE_APPS",  # one's own apps, files and modules with functions
         "DURABLE_QUEUES",  # names of the queues that workers may serve
         "DURABLE_FAULTS",  # labelled crash points, for tests
         "DURABLE_TEST_DATABASE",  # for tests

@@ -15,13 +15,15 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from durableweb import databases, logs, product
+from durableweb import databases, logs, own_apps, product, startup
 from durableweb.environment import Environment, check_secret_key, refuse
-from durableweb.home import home_of, read_private
+from durableweb.home import read_private
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-HOME = home_of(Environment(os.environ), BASE_DIR / ".durable")
+HOME = startup.find_home(os.environ)
 ENVIRONMENT = Environment({**HOME.recorded_environment(), **os.environ})
+
+startup.extend_path(ENVIRONMENT.text("PYTHONPATH"))
 
 # --- what this process is -------------------------------------------------------------------------------------------
 PORT = ENVIRONMENT.whole("PORT", 8000, low=1, high=65535)
@@ -42,9 +44,11 @@ def _secret_key() -> str:
         return check_secret_key(given, "The environment variable SECRET_KEY")
     kept = read_private(HOME.secret_key_file)
     if not kept:
+        named = "which DURABLE_HOME names" if ENVIRONMENT.text("DURABLE_HOME") else "as DURABLE_HOME is not set"
+        running = ", ".join(str(home.path) for home in startup.list_running()) or "none"
         raise ImproperlyConfigured(
-            f"There is no secret key in {HOME.path}. Start once with `make run`, or set DURABLE_HOME to a home that "
-            "was, or set SECRET_KEY to at least 50 random characters."
+            f"There is no secret key in {HOME.path}, {named}. Set DURABLE_HOME to the home of a copy (running now: "
+            f"{running}), or start one with `make run`, or set SECRET_KEY to at least 50 random characters."
         )
     return check_secret_key(kept, str(HOME.secret_key_file))
 
@@ -126,6 +130,8 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
 
 # --- the product's own settings: every DURABLE_… of the environment that conf.py knows -------------------------------
 globals().update(product.settings(ENVIRONMENT))
+OWN_ADDRESS = f"http://{f'[{BIND}]' if ':' in BIND else BIND}:{PORT}"
+DURABLE_ADDRESS = ENVIRONMENT.text("DURABLE_ADDRESS", PUBLIC_ORIGINS[0] if PUBLIC_ORIGINS else OWN_ADDRESS)
 
 # --- who may ask, and from where ------------------------------------------------------------------------------------
 LOOPBACK_NAMES = ["127.0.0.1", "localhost", "[::1]"]
@@ -198,3 +204,7 @@ if importlib.util.find_spec("orchestrations.web.assets"):
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 WHITENOISE_ALLOW_ALL_ORIGINS = False
+
+# --- one's own functions: last, for this imports the apps' packages ---------------------------------------------------
+_own, DURABLE_MODULES = own_apps.configure(ENVIRONMENT.items("DURABLE_APPS"), INSTALLED_APPS)
+INSTALLED_APPS += _own  # type: ignore[arg-type]  # Django takes an app's configuration as well as its name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.utils.module_loading import autodiscover_modules
 
 
 class OrchestrationsConfig(AppConfig):
@@ -17,14 +16,15 @@ class OrchestrationsConfig(AppConfig):
         """Connect the rings that must not import each other."""
         from django.core.checks import register
 
-        from orchestrations import checks  # noqa: F401
+        from orchestrations import checks, discovery  # noqa: F401
         from orchestrations.live import broadcast
         from orchestrations.runtime.wake import on_work_available
         from orchestrations.store import signals
         from orchestrations.web.assets import check_packages
 
         register(check_packages)
+        register(discovery.check_functions)
         signals.work_available.connect(on_work_available, dispatch_uid="durable.wake")
         signals.instance_changed.connect(broadcast.on_instance_changed, dispatch_uid="durable.broadcast")
         signals.burst_ended.connect(broadcast.on_burst_ended, dispatch_uid="durable.flush")
-        autodiscover_modules("durable")
+        discovery.import_functions()

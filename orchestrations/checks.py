@@ -8,9 +8,11 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import connection
 
+from orchestrations.authoring.lint import ADVICE, Finding, check_function
+from orchestrations.authoring.registry import ORCHESTRATOR, Function, place_of, registry
 from orchestrations.conf import RANGES, channel_backend, conf, given_names, known_names, types
 
-PROJECT_NAMES = {"HOME", "SAMPLES", "QUEUES"}
+PROJECT_NAMES = {"HOME", "SAMPLES", "QUEUES", "APPS"}
 
 
 @register()
@@ -24,6 +26,17 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     for name, kind in types().items():
         found += _check_value(name, kind, getattr(conf, name))
     return found
+
+
+@register()
+def check_lease(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E005: leases that run out between two beats, so that work of living workers would be taken from them."""
+    lease, beat = conf.LEASE_SECONDS, conf.BEAT_SECONDS
+    if not all(isinstance(value, int | float) for value in (lease, beat)) or beat * 2 <= lease:
+        return []  # of another type: E002 says so
+    text = f"DURABLE_BEAT_SECONDS is {beat:g}, more than half of DURABLE_LEASE_SECONDS, which is {lease:g}."
+    hint = "Choose a shorter beat or a longer lease, or activities that run for longer are taken for lost."
+    return [Error(text, hint=hint, id="orchestrations.E005")]
 
 
 @register("database")
@@ -45,6 +58,28 @@ def check_channel_layer(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if "InMemory" not in channel_backend():
         return []
     return [Warning("The channel layer is in memory.", hint="Configure channels_redis.", id="orchestrations.W001")]
+
+
+@register()
+def check_orchestrators(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """W010: an orchestrator uses what a replay would not repeat: a clock, randomness, IO, threads."""
+    found: list[CheckMessage] = []
+    for function in registry.functions():
+        if function.kind != ORCHESTRATOR:
+            continue
+        for finding in _lint(function):
+            place = place_of(function)
+            where = f"{place[0]}:{finding.line}" if place else f"line {finding.line}"
+            text = f"{where}: the orchestrator '{function.name}' uses {finding.what} ({finding.kind})."
+            found.append(Warning(text, hint=ADVICE[finding.kind], id="orchestrations.W010"))
+    return found
+
+
+def _lint(function: Function) -> list[Finding]:
+    try:
+        return check_function(function.call)
+    except (OSError, SyntaxError, AttributeError):  # no source that could be read
+        return []
 
 
 def _check_value(name: str, kind: type, value: Any) -> list[CheckMessage]:

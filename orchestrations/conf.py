@@ -20,6 +20,8 @@ class Defaults:
     DEFAULT_VERSION: str = ""
     ALLOW_UNREGISTERED_START: bool = False
     APPROVAL_PATTERN: str = "*approv*"
+    MODULES: list[str] = []  # modules with functions besides each app's `durable`; in Django's settings only
+    ADDRESS: str = ""  # under which people reach the pages, as in https://durable.example.org; for links
 
     PAYLOAD_BYTES: int = 1024 * 1024
     PAYLOAD_DEPTH: int = 64
@@ -41,6 +43,9 @@ class Defaults:
     BEAT_SECONDS: float = 5.0
     TURN_SECONDS: float = 10.0
     ACTIVITY_SECONDS: float = 3600.0
+    STOP_SECONDS: float = 10.0
+    ASYNC_ACTIVITIES: int = 100
+    THREADS: int = 8
     LOST_TURNS: int = 5
     LOST_ATTEMPTS: int = 5
     WAKE_SECONDS: float = 1.0
@@ -55,7 +60,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "HISTORY_EVENTS": (100, 10_000_000),
     "INBOX_MESSAGES": (10, 1_000_000),
     "RECEIPT_SECONDS": (60.0, 366 * 86400.0),
-    "BURST_SECONDS": (0.0, 60.0),
+    "BURST_SECONDS": (0.01, 60.0),
     "CLAIM_SIZE": (1, 1000),
     "CLAIM_SECONDS": (0.001, 5.0),
     "RESULT_GROUP_SIZE": (1, 10_000),
@@ -65,6 +70,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "BEAT_SECONDS": (0.1, 600.0),
     "TURN_SECONDS": (0.5, 600.0),
     "ACTIVITY_SECONDS": (0.5, 30 * 86400.0),
+    "STOP_SECONDS": (0.0, 3600.0),
+    "ASYNC_ACTIVITIES": (1, 128),
+    "THREADS": (0, 128),
     "LOST_TURNS": (1, 100),
     "LOST_ATTEMPTS": (1, 100),
     "WAKE_SECONDS": (0.1, 60.0),
@@ -114,3 +122,9 @@ def channel_backend() -> str:
     """Return the class name of the default channel layer, or an empty text."""
     layers: dict[str, dict[str, str]] = getattr(settings, "CHANNEL_LAYERS", {})
     return layers.get("default", {}).get("BACKEND", "")
+
+
+def configured_queue() -> str:
+    """Return a queue name that `RQ_QUEUES` lists: all queues live in one Redis, whatever their hub is called."""
+    listed: dict[str, Any] = getattr(settings, "RQ_QUEUES", {})
+    return default_queue() if default_queue() in listed or not listed else next(iter(listed))

@@ -158,3 +158,29 @@ class InvalidError(DurableError, ValueError):
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ActivityTimeoutError(DurableError, TimeoutError):
+    """An attempt of an activity lasted longer than its timeout (ACT-3). Retriable."""
+
+    code = "activity.timeout"
+
+    def __init__(self, activity: str, seconds: float) -> None:
+        super().__init__(f"Activity '{activity}' did not end within {seconds:g} s.")
+        self.activity, self.seconds = activity, seconds
+
+
+class LeftoverError(DurableError):
+    """User code left the worker in a state that would harm what runs after it. The state was put right."""
+
+    code = "code.leftovers"
+
+    def __init__(self, function: str, leftovers: Sequence[str]) -> None:
+        super().__init__(f"{function} {'; it '.join(leftovers)}.")
+        self.function, self.leftovers = function, tuple(leftovers)
+
+
+class DeadlockError(DurableError):
+    """The call would wait for work that cannot begin before the call returns."""
+
+    code = "wait.deadlock"

@@ -28,6 +28,7 @@ from orchestrations.engine.events import (
     TimerCreated,
     TimerFired,
 )
+from orchestrations.engine.execution import Execution
 from orchestrations.engine.failures import FailureDetails
 from orchestrations.engine.payloads import dump
 from orchestrations.engine.plan import TurnPlan, make_plan
@@ -154,7 +155,7 @@ class HistoryBuilder:
         return self
 
 
-def body(function: Callable[..., Any]) -> Callable[[Turn], Any]:
+def body(function: Callable[..., Any]) -> Callable[[Execution], Any]:
     """Return what a `Turn` calls, for an orchestrator that takes `(context)` or `(context, input)`."""
     return body_of(Function(ORCHESTRATOR, function.__name__, function, function.__code__.co_argcount))
 

@@ -45,6 +45,11 @@ class Hints:
         with self._lock:
             self._instants.clear()
 
+    def is_empty(self) -> bool:
+        with self._lock:
+            now = clock.now()
+            return not any(at < now + FAR for at in self._instants)
+
     def take(self) -> datetime | None:
         """Return the instant of the earliest hint, coalescing those that are due already."""
         with self._lock:
@@ -88,7 +93,7 @@ def _drain(worker: WorkerState, seconds: float, until: Callable[[], bool] | None
         if at is not None:
             time.sleep(max(0.0, (at - clock.now()).total_seconds()))
             Burst(worker, default_queue()).run()
-        elif until is None:
+        elif until is None and not worker.lanes.is_busy() and HINTS.is_empty():
             return
         else:
             time.sleep(0.01)

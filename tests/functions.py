@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import time
 from collections.abc import Generator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orchestrations import OrchestrationContext, RetryOptions, activity, orchestrator
+from orchestrations import (
+    ActivityTimeoutError,
+    OrchestrationContext,
+    RetryOptions,
+    TaskFailedError,
+    activity,
+    orchestrator,
+)
 
 Body = Generator[Any, Any, Any]
 
@@ -121,6 +130,15 @@ def wait_for(context: OrchestrationContext, names: list[str]) -> Body:
 
 
 @orchestrator
+async def two_of_two(context: OrchestrationContext) -> Any:
+    """Wait for two decisions of one name, beside many timers."""
+    timers = [context.create_timer(timedelta(hours=1)) for _ in range(25)]
+    both = context.task_all([context.wait_for_external_event("Approval"), context.wait_for_external_event("approval")])
+    await context.task_any([*timers, both])
+    return [decision["by"] for decision in both.result]
+
+
+@orchestrator
 def wait_or_default(context: OrchestrationContext, seconds: float) -> Body:
     return (yield context.wait_for_external_event("Go", timedelta(seconds=seconds), "nobody"))
 
@@ -206,6 +224,113 @@ def start_as(context: OrchestrationContext, child_id: str) -> Body:
 @orchestrator
 def slow(context: OrchestrationContext, seconds: float) -> Body:
     return (yield context.call_activity("outlast_the_deadline", seconds))
+
+
+@orchestrator
+def trace_call(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
+    return (yield context.call_activity("leave_a_trace", spec))
+
+
+@orchestrator
+def busy_turn(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
+    """Leave a trace in the middle of a turn, and compute for so long: what no orchestrator should do, and some do."""
+    yield context.call_activity("echo", 1)
+    with open(spec["path"], "a") as file:
+        file.write("turn\n")
+    end = time.monotonic() + spec["seconds"]
+    while time.monotonic() < end:
+        pass
+    return (yield context.call_activity("echo", 2))
+
+
+@orchestrator
+def endless_turn(context: OrchestrationContext) -> Body:
+    yield context.call_activity("echo", 1)
+    while True:
+        pass
+
+
+@orchestrator
+def catch_the_timeout(context: OrchestrationContext, seconds: float) -> Body:
+    try:
+        yield context.call_activity("outlast_the_deadline", seconds)
+    except TaskFailedError as error:
+        return [error.details.error_type, error.details.message, error.details.is_non_retriable]
+    return "it ended"
+
+
+@activity(timeout=0.6)
+def late_the_first_time(spec: dict[str, Any]) -> str:
+    if leave_a_trace(spec) and len(Path(spec["path"]).read_text().splitlines()) == 1:
+        time.sleep(30)
+    return "second time"
+
+
+@orchestrator
+def catch_the_timeout_by_class(context: OrchestrationContext, seconds: float) -> Body:
+    caught = []
+    for kind in (ActivityTimeoutError, TimeoutError):
+        try:
+            yield context.call_activity("outlast_the_deadline", seconds)
+        except kind as error:
+            caught.append(str(error))
+    return caught
+
+
+@orchestrator
+def stop_in_the_body(context: OrchestrationContext, how: str) -> Body:
+    yield context.call_activity("echo", 1)
+    raise {"exit": SystemExit(4), "interrupt": KeyboardInterrupt("now"), "hard": HardStop("limit reached")}[how]
+
+
+@orchestrator
+def retry_after_timeout(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
+    return (yield context.call_activity("late_the_first_time", spec, retry=RetryOptions(0.01, 2)))
+
+
+@activity
+def crash(_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class HardStop(BaseException):
+    """No exception that anybody expects."""
+
+
+@activity
+def stop_hard(spec: dict[str, Any]) -> None:
+    leave_a_trace(spec)
+    raise HardStop("limit reached")
+
+
+@orchestrator
+def trace_and_stop(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
+    return (yield context.call_activity("stop_hard", spec))
+
+
+@activity(timeout=0.5)
+async def block_the_loop(spec: dict[str, Any]) -> int:
+    leave_a_trace(spec)
+    time.sleep(60)
+    return 1
+
+
+@activity(timeout=3.0)
+def outlast_three_seconds(spec: dict[str, Any]) -> None:
+    leave_a_trace(spec)
+    time.sleep(60)
+
+
+@activity
+async def trace_and_nap(spec: dict[str, Any]) -> int:
+    leave_a_trace(spec)
+    await asyncio.sleep(spec["pause"])
+    return os.getpid()
+
+
+@orchestrator
+def call_with(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
+    return (yield context.call_activity(spec["name"], spec))
 
 
 @orchestrator

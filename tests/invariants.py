@@ -27,12 +27,13 @@ from orchestrations.engine.events import (
     TimerCreated,
     TimerFired,
 )
+from orchestrations.engine.execution import Execution
 from orchestrations.engine.results import TurnResult
 from orchestrations.engine.state import Status, fold
 from orchestrations.engine.turn import Turn
 from orchestrations.errors import DurableError
 
-BodyFactory = Callable[[Turn], Any]
+BodyFactory = Callable[[Execution], Any]
 Key = tuple[str, int, int]
 FULL_REPLAYS = 40
 """Histories of at most so many turns are replayed from every prefix; longer ones from some."""

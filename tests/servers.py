@@ -25,8 +25,8 @@ from urllib.parse import quote
 
 from durableweb import valkey
 from durableweb.home import Home
-from durableweb.launcher.children import dying_with
-from durableweb.launcher.children import kill_session as kill_session
+from orchestrations.runtime.processes import dying_with
+from orchestrations.runtime.processes import kill_session as kill_session
 
 SECRET_KEY = "only-for-tests-" + "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEF"
 DATABASE_KINDS = ("sqlite", "postgres")
@@ -62,6 +62,11 @@ def database_kind() -> str:
     if kind not in DATABASE_KINDS:
         raise ValueError(f"DURABLE_TEST_DATABASE is '{kind}', but must be one of {', '.join(DATABASE_KINDS)}.")
     return kind
+
+
+def is_first_variant() -> bool:
+    """Return whether this is the run on SQLite with live bodies, in which what depends on neither is tested once."""
+    return database_kind() == "sqlite" and os.environ.get("DURABLE_ALWAYS_REPLAY", "0") in {"", "0"}
 
 
 def environment() -> dict[str, str]:

@@ -18,16 +18,21 @@ from tests import servers
 START_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Workers:
-    """A running supervisor; `log` is what it and its workers wrote."""
+    """A running supervisor; `log` is what it and its workers wrote. `was_killed`: by the test, so no clean end."""
 
     process: subprocess.Popen[bytes]
     log: Path
+    was_killed: bool = False
 
     def pids(self) -> list[int]:
         """Return the worker processes' ids, oldest first, as they have registered themselves."""
         return list(Worker.objects.order_by("started_at").values_list("pid", flat=True))
+
+    def said(self) -> str:
+        """Return what the supervisor and its workers have written."""
+        return self.log.read_text(errors="replace")
 
     def kill_one(self) -> bool:
         """SIGKILL the oldest worker process that lives; False if there is none at this moment."""
@@ -39,16 +44,20 @@ class Workers:
 
 
 @contextlib.contextmanager
-def run_workers(count: int = 2, **changes: str) -> Iterator[Workers]:
+def run_workers(count: int = 2, *options: str, **changes: str) -> Iterator[Workers]:
     """Run a supervisor with `count` workers until the block ends; then it must end by itself, with exit code 0."""
     log = servers.home().path / f"workers-{time.monotonic_ns()}.log"
     values = servers.child_environment(DJANGO_SETTINGS_MODULE="tests.worker_settings", **changes)
     with log.open("wb") as output:
-        command = [sys.executable, "manage.py", "durable_worker", "--workers", str(count)]
+        command = [sys.executable, "manage.py", "durable_worker", "--workers", str(count), *options]
         process = servers.spawn(command, env=values, cwd=servers.PROJECT, stdout=output, stderr=subprocess.STDOUT)
-    workers = Workers(process, log)
+    workers, before = Workers(process, log), set(Worker.objects.values_list("pk", flat=True))
     try:
-        wait_until(lambda: len(workers.pids()) >= count, START_SECONDS, lambda: log.read_text(errors="replace"))
+        wait_until(
+            lambda: Worker.objects.exclude(pk__in=before).count() >= count,
+            START_SECONDS,
+            lambda: log.read_text(errors="replace"),
+        )
         yield workers
     finally:
         process.terminate()
@@ -57,7 +66,9 @@ def run_workers(count: int = 2, **changes: str) -> Iterator[Workers]:
         except subprocess.TimeoutExpired:
             servers.kill_session(process)
             code = -1
-    assert code == 0, f"The supervisor ended with {code}:\n{log.read_text(errors='replace')[-4000:]}"
+    assert code == 0 or workers.was_killed, (
+        f"The supervisor ended with {code}:\n{log.read_text(errors='replace')[-4000:]}"
+    )
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, explain: Callable[[], str] = lambda: "") -> None:
@@ -67,3 +78,11 @@ def wait_until(condition: Callable[[], bool], seconds: float, explain: Callable[
         if time.monotonic() > deadline:
             raise AssertionError(f"It did not come to that within {seconds:g} s. {explain()[-4000:]}")
         time.sleep(0.05)
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether SIGSTOP holds the process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except FileNotFoundError:
+        return False

@@ -7,12 +7,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import django
 from django.core.exceptions import ImproperlyConfigured
@@ -22,11 +21,15 @@ from durableweb import valkey
 from durableweb.environment import Environment, refuse
 from durableweb.home import Home, home_of, write_private
 from durableweb.launcher import parts, preparation
-from durableweb.launcher.children import dying_with
 from durableweb.launcher.watch import StopAsked, Watch
+from durableweb.startup import DEFAULT_HOME, SETTINGS, note_running
+from orchestrations.runtime.processes import dying_with
 
 USAGE, UNAVAILABLE = 2, 6
 READY_SECONDS = 60.0
+SAMPLE_SECONDS = 60.0
+MIGRATE_SECONDS = 120.0
+NEW_LINK = ".venv/bin/python manage.py durable sign-in-link"
 
 
 def say(text: str) -> None:
@@ -41,7 +44,7 @@ def main() -> int:
         _end_with_parent()
     os.umask(0o077)
     try:
-        return _run()
+        return _run(options.apps)
     except (ImproperlyConfigured, preparation.HomeInUse) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
@@ -53,6 +56,10 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m durableweb.launcher", description="Run one copy of the product.")
     parser.add_argument("--bound", action="store_true", help="stop when the calling process dies (Linux)")
+    apps = (
+        "one's own functions: folders, Python files or dotted names, separated by commas; else those of the last start"
+    )
+    parser.add_argument("--apps", default=None, help=apps)
     return parser.parse_args()
 
 
@@ -62,17 +69,18 @@ def _end_with_parent() -> None:
         bind()
 
 
-def _run() -> int:
+def _run(asked_apps: str | None) -> int:
     given = Environment(os.environ)
-    home = home_of(given, parts.PROJECT / ".durable")
+    home = home_of(given, DEFAULT_HOME)
     port = given.whole("PORT", 8000, low=1, high=65535)
     address = f"http://127.0.0.1:{port}"
     home.create()
     held = preparation.lock(home, address)
+    note = note_running(home)
     watch = Watch(say)
     watch.listen()
     try:
-        _start(watch, home, port, address)
+        _start(watch, home, port, address, preparation.choose_apps(asked_apps, given, home))
         watch.run()
     except StopAsked:
         pass
@@ -85,26 +93,46 @@ def _run() -> int:
         watch.stop()
         signal.set_wakeup_fd(-1)
         watch.close()
+        note.unlink(missing_ok=True)
         held.close()
     say("stopped; your data is kept")
     return 0
 
 
-def _start(watch: Watch, home: Home, port: int, address: str) -> None:
-    """Bring everything up, one step after the other, and say where it is."""
-    environment = parts.shared_environment(os.environ, home, port)
+def _start(watch: Watch, home: Home, port: int, address: str, apps: Sequence[str]) -> None:
+    """Bring everything up, one step after the other, and say where it is. Code of one's own never runs in here."""
+    environment = parts.shared_environment(os.environ, home, port, apps)
     _refuse_taken_port(port, environment.get("BIND") or "127.0.0.1")
     home.ensure_secret(home.secret_key_file)
+    os.environ.update(environment | {"DURABLE_APPS": ""})
+    preparation.check_settings(environment["DJANGO_SETTINGS_MODULE"])
     _start_queue(watch, home, environment)
     preparation.record(home, parts.recorded_part(environment))
-    os.environ.update(environment)
     django.setup()
     _prepare_database(home)
+    _prepare_apps(watch, apps, environment)
     watch.add(parts.web(home, environment))
-    watch.add(parts.workers(environment))
+    for supervisor in parts.workers(environment, Environment(environment).items("DURABLE_QUEUES")):
+        watch.add(supervisor)
+    if apps:
+        watch.add(parts.changes(environment, apps))
     is_ready = _wait_until_ready(watch, address)
-    _start_samples(home, environment)
+    _start_samples(watch, home, environment)
     _welcome(home, address, is_ready=is_ready)
+
+
+def _prepare_apps(watch: Watch, apps: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Bring the tables of one's own apps to their present schema, in a process of its own: foreign code runs there."""
+    if environment["DJANGO_SETTINGS_MODULE"] != SETTINGS:
+        say(f"the settings are {environment['DJANGO_SETTINGS_MODULE']}, as DJANGO_SETTINGS_MODULE says")
+    if not apps:
+        return
+    say(f"your functions are in {', '.join(apps)}; what changes there is started again")
+    command = parts.manage("migrate", "--no-input", "--verbosity", "0")
+    code, errors = watch.run_command(command, environment, seconds=MIGRATE_SECONDS)
+    if code:
+        last = (errors.strip().splitlines() or [f"it took more than {MIGRATE_SECONDS:g} s"])[-1]
+        say(f"the tables of your apps were not brought to their present schema: {last}")
 
 
 def _start_queue(watch: Watch, home: Home, environment: Mapping[str, str]) -> None:
@@ -167,26 +195,39 @@ def _ask(address: str) -> dict[str, bool]:
         return {}
 
 
-def _start_samples(home: Home, environment: Mapping[str, str]) -> None:
+def _start_samples(watch: Watch, home: Home, environment: Mapping[str, str]) -> None:
     if home.samples_file.exists() or environment.get("DURABLE_SAMPLES") != "1":
         return
     for name, content in parts.samples(home):
         command = parts.manage("durable", "start", name, "--input", content)
-        done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, timeout=60, check=False)
-        if done.returncode:
-            say(f"the sample {name} did not start: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+        code, errors = watch.run_command(command, environment, seconds=SAMPLE_SECONDS)
+        if code:
+            say(f"the sample {name} did not start: {(errors.strip().splitlines() or ['?'])[-1]}")
     write_private(home.samples_file, "")
 
 
 def _welcome(home: Home, address: str, *, is_ready: bool) -> None:
+    lines = [*_sign_in_lines(), ("all accounts:", str(home.accounts_file)), ("stop:", "Ctrl-C")]
+    text = "".join(f"    {title:<18}  {content}\n" for title, content in lines)
+    print(f"\n  durableweb {'runs' if is_ready else 'starts'} at {address}\n\n{text}", flush=True)
+
+
+def _sign_in_lines() -> list[tuple[str, str]]:
+    """Return a link for the admin, and for how long it is good; an account that was closed stays closed."""
     from django.db import connections
 
-    link = preparation.make_sign_in_link(address)
-    connections.close_all()
-    print(f"\n  durableweb {'runs' if is_ready else 'starts'} at {address}\n", flush=True)
-    print(f"    sign in once, as admin:  {link}", flush=True)
-    print(f"    all accounts:            {home.accounts_file}", flush=True)
-    print("    stop:                    Ctrl-C\n", flush=True)
+    from orchestrations.conf import conf
+    from orchestrations.control import sign_in
+    from orchestrations.errors import InvalidError
+
+    try:
+        token = sign_in.make_only_link("admin")
+    except InvalidError as error:
+        return [("sign in:", f"{error} For another: {NEW_LINK} --user NAME")]
+    finally:
+        connections.close_all()
+    note = f"(good once, for {sign_in.LINK_SECONDS // 60} minutes; a new one: {NEW_LINK})"
+    return [("sign in, as admin:", f"{conf.ADDRESS}/sign-in/{token}/"), ("", note)]
 
 
 if __name__ == "__main__":

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import importlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
+from django.core.exceptions import ImproperlyConfigured
+
+from durableweb import own_apps
+from durableweb.environment import Environment
 from durableweb.home import Home, read_private, write_private
+from durableweb.startup import SETTINGS
+from orchestrations.discovery import describe
 
 ROLES = ("viewer", "operator", "approver", "admin")
 PASSWORD_BYTES = 15
@@ -23,16 +32,59 @@ class HomeInUse(Exception):
 def lock(home: Home, address: str) -> IO[str]:
     """Return the open lock file of this home, which says who runs here; raise `HomeInUse` if somebody does."""
     opened = os.fdopen(os.open(home.lock_file, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8")
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if not _take(opened):
         holder = opened.read().strip()
         opened.close()
-        raise HomeInUse(f"{home.path} is in use by {holder or 'another copy'}.") from None
+        raise HomeInUse(f"{home.path} is in use by {holder or 'another copy'}.")
     opened.truncate(0)
     opened.write(f"process {os.getpid()} at {address}\n")
     opened.flush()
     return opened
+
+
+def _take(opened: IO[str]) -> bool:
+    """Lock the file, in a second try after a command that only looks whether it is locked."""
+    for pause in (0.0, 0.05, 0.2):
+        time.sleep(pause)
+        with contextlib.suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
+
+
+def choose_apps(asked: str | None, given: Environment, home: Home) -> list[str]:
+    """Return one's own apps, with full paths: those asked for now, else those of the last start in this home.
+
+    What is asked for has to exist (`ImproperlyConfigured`); what was there once may come back.
+    """
+    named = given.items("DURABLE_APPS") if asked is None else Environment({"APPS": asked}).items("APPS")
+    if asked is None and not named:
+        return Environment(home.recorded_environment()).items("DURABLE_APPS")
+    return [_absolute(entry) for entry in named]
+
+
+def _absolute(entry: str) -> str:
+    try:
+        found = own_apps.absolute(own_apps.find(entry))
+    except own_apps.UnusableApp as error:
+        raise ImproperlyConfigured(f"APPS names '{entry}', but {error}") from None
+    if "," in found:
+        raise ImproperlyConfigured(f"APPS names '{found}', but a path with a comma cannot be named; rename it.")
+    return found
+
+
+def check_settings(name: str) -> None:
+    """Refuse a settings module (DJANGO_SETTINGS_MODULE) that is not there, or not made from the project's own."""
+    if name == SETTINGS:
+        return
+    advice = f"Unset it to run with {SETTINGS}, or name a module that begins with `from {SETTINGS} import *`."
+    try:
+        module = importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        text = f"DJANGO_SETTINGS_MODULE is '{name}', which cannot be imported ({describe(error)}). {advice}"
+        raise ImproperlyConfigured(text) from None
+    if not hasattr(module, "OWN_ADDRESS"):
+        raise ImproperlyConfigured(f"DJANGO_SETTINGS_MODULE is '{name}', settings of another project. {advice}")
 
 
 def migrate() -> bool:
@@ -71,20 +123,6 @@ def make_accounts(home: Home) -> bool:
         if made:
             write_accounts(home.accounts_file, passwords)
     return made
-
-
-def make_sign_in_link(address: str, *, role: str = "admin") -> str:
-    """Return a link that signs `role` in, once and soon. Earlier links of that account end here."""
-    from django.contrib.auth.models import User
-    from django.db import transaction
-
-    from orchestrations.control import sign_in
-    from orchestrations.store.models import SignInLink
-
-    with transaction.atomic():
-        user = User.objects.get(username=role)
-        SignInLink.objects.filter(user=user).delete()
-        return f"{address}/sign-in/{sign_in.make_link(user)}/"
 
 
 def write_accounts(file: Path, passwords: Mapping[str, str]) -> None:

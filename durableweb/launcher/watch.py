@@ -5,14 +5,20 @@ One thread and one loop. Signals only note that they came and end the wait.
 
 from __future__ import annotations
 
+import os
 import select
 import signal
 import socket
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
-from durableweb.launcher.children import Child
+from orchestrations.runtime.processes import Child, describe_end, dying_with, kill_session
+
+HURRIED_SECONDS = 6.0
+"""So long a child has to end after somebody asked twice."""
 
 Say = Callable[[str], None]
 
@@ -30,6 +36,7 @@ class Watch:
         self.is_preparing = True
         self.stop_asked = False
         self.impatient = False
+        self.renewal_asked = False
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._wake_reader.setblocking(False)
         self._wake_writer.setblocking(False)
@@ -40,10 +47,11 @@ class Watch:
         self._wake_writer.close()
 
     def listen(self) -> None:
-        """Take over the signals that ask to stop, and the news of a child's end."""
+        """Take over the signals that ask to stop or to renew what runs functions, and the news of a child's end."""
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._note_stop)
+        signal.signal(signal.SIGUSR1, self._note_renewal)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
     def _note_stop(self, number: int, frame: FrameType | None) -> None:
@@ -52,6 +60,9 @@ class Watch:
         if self.is_preparing:
             self.is_preparing = False
             raise StopAsked
+
+    def _note_renewal(self, number: int, frame: FrameType | None) -> None:
+        self.renewal_asked = True
 
     def add(self, child: Child) -> Child:
         """Start `child` and watch it from now on."""
@@ -69,16 +80,53 @@ class Watch:
 
     def tend(self) -> float:
         """Restart what is due, plan what has ended; return for how long nothing else is due."""
-        now = time.monotonic()
+        if self.renewal_asked:
+            self.renewal_asked = False
+            for child in self.children:
+                if child.runs_functions:
+                    child.renew()
         for child in self.children:
-            if child.has_ended():
-                code = child.process.returncode if child.process else 0
-                pause = child.plan_restart()
-                self.say(f"{child.name} ended ({_how(code)}); starting it again in {pause:.1f} s")
-            elif child.process is None and child.restart_at <= now:
-                child.start()
-        waiting = [child.restart_at - now for child in self.children if child.process is None]
-        return min(waiting, default=60.0)
+            self._tend_one(child, time.monotonic())
+        waiting = [child.restart_at for child in self.children if child.process is None]
+        waiting += [child.renew_by for child in self.children if child.renew_by is not None]
+        return max(0.0, min(waiting, default=time.monotonic() + 60.0) - time.monotonic())
+
+    def _tend_one(self, child: Child, now: float) -> None:
+        if child.has_ended() and child.renew_by is not None:
+            child.start()
+        elif child.has_ended():
+            code = child.process.returncode if child.process else 0
+            pause = child.plan_restart()
+            self.say(f"{child.name} ended ({describe_end(code)}); starting it again in {pause:.1f} s")
+        elif child.process is None and child.restart_at <= now:
+            child.start()
+        elif child.renew_by is not None and child.renew_by <= now:
+            child.end(now)
+
+    def run_command(self, command: Sequence[str], environment: Mapping[str, str], *, seconds: float) -> tuple[int, str]:
+        """Run a command to its end, or for so many seconds; return its exit code and what it wrote as errors.
+
+        The children are tended meanwhile: a start takes long on a busy machine.
+        """
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(
+                command,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+                preexec_fn=dying_with(os.getpid()),
+            )
+            try:
+                deadline = time.monotonic() + seconds
+                while process.poll() is None and time.monotonic() < deadline:
+                    self.rest(min(0.2, self.tend()))
+            finally:
+                if process.poll() is None:
+                    kill_session(process)
+            errors.seek(0)
+            return process.returncode, errors.read().decode(errors="replace")
 
     def run(self) -> None:
         """Tend the children until somebody asks to stop."""
@@ -97,15 +145,12 @@ class Watch:
                 self._await_end(child)
 
     def _await_end(self, child: Child) -> None:
-        deadline = time.monotonic() + child.stop_seconds
-        while not child.has_ended() and child.process is not None and time.monotonic() < deadline:
-            if self.impatient:
-                deadline = 0.0
-                break
+        began = time.monotonic()
+        deadline = began + child.stop_seconds
+        while child.is_running() and time.monotonic() < deadline:
             self.rest(min(0.5, deadline - time.monotonic()))
+            if self.impatient:  # who is asked again ends at once, and gives back what it holds
+                child.ask_to_stop()
+                deadline = min(deadline, began + HURRIED_SECONDS)
         if not child.end(deadline):
             self.say(f"{child.name} did not stop in time and was killed")
-
-
-def _how(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

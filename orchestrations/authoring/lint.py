@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +61,7 @@ _METHODS: Table = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What would not be the same on replay. `line` counts from the first line of the source that was given."""
+    """What would not be the same on replay. `line` counts from the first line of the source or file."""
 
     line: int
     kind: str
@@ -73,18 +72,34 @@ class Finding:
 
 
 def check_function(function: Callable[..., Any]) -> list[Finding]:
-    """Return what is found in a function's source, with lines of its file; `OSError` if there is no source."""
-    lines, first = inspect.getsourcelines(function)
-    found = check_source(textwrap.dedent("".join(lines)))
-    return [Finding(f.line + first - 1, f.kind, f.what) for f in found]
+    """Return what is found in a function's source, with lines of its file; `OSError` if there is no source.
+
+    What its module imports is known by the names that it has there.
+    """
+    code = inspect.unwrap(function).__code__
+    tree = ast.parse("".join(inspect.findsource(code)[0]))
+    places = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
+    inside = [
+        n for n in places if _first_line(n) == code.co_firstlineno and getattr(n, "name", "<lambda>") == code.co_name
+    ]
+    return _check(inside, dict(_aliases(tree)))
 
 
 def check_source(source: str) -> list[Finding]:
     """Return what is found in source code, in the order of its lines; `SyntaxError` if it is none."""
     tree = ast.parse(source)
-    aliases = dict(_aliases(tree))
-    found = {finding for node in ast.walk(tree) for finding in _check_node(node, aliases)}
+    return _check([tree], dict(_aliases(tree)))
+
+
+def _check(trees: Sequence[ast.AST], aliases: dict[str, str]) -> list[Finding]:
+    found = {finding for tree in trees for node in ast.walk(tree) for finding in _check_node(node, aliases)}
     return sorted(found, key=lambda f: (f.line, f.kind, f.what))
+
+
+def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> int:
+    """Return the line that its code begins with: that of its first decorator."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def _aliases(tree: ast.AST) -> Iterator[tuple[str, str]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 
-from orchestrations.authoring.registry import ORCHESTRATOR, registry
-from orchestrations.client import decoding, queries
+from orchestrations.authoring.registry import ORCHESTRATOR, name_of, registry
+from orchestrations.client import arguments, decoding, queries
 from orchestrations.client.status import InstanceDetail, OrchestrationStatus
 from orchestrations.conf import conf, queue_name
 from orchestrations.engine import ids, payloads
@@ -22,15 +22,13 @@ from orchestrations.engine.events import (
     ExecutionTerminated,
     HistoryEvent,
 )
-from orchestrations.engine.failures import cut
 from orchestrations.engine.state import Status
-from orchestrations.errors import InstanceNotFoundError, InvalidError, LimitExceededError
-from orchestrations.store import clock, codec, hubs, inbox, instances, reuse
+from orchestrations.engine.times import Duration
+from orchestrations.errors import InstanceNotFoundError, LimitExceededError, WrongStatusError
+from orchestrations.store import clock, hubs, inbox, instances, reuse
 from orchestrations.store.inbox import NewMessage
+from orchestrations.store.models import EventReceipt
 
-REASON_LIMIT = 4096
-TAG_COUNT, TAG_NAME, TAG_VALUE = 20, 64, 256
-EVENT_ID = 100
 POLL_SECONDS = 0.02
 POLL_LIMIT_SECONDS = 0.5
 
@@ -43,7 +41,7 @@ class DurableClient:
     """
 
     def __init__(self, hub: str | None = None) -> None:
-        self.hub = hub or conf.HUB
+        self.hub = arguments.check_hub(hub)
 
     def start_new(
         self,
@@ -54,30 +52,30 @@ class DurableClient:
         *,
         if_exists: str = reuse.REPLACE_TERMINAL,
         tags: Mapping[str, str] | None = None,
-        start_at: datetime | None = None,
+        start_at: datetime | timedelta | None = None,
         priority: int = 0,
         input_json: str | None = None,
     ) -> str:
         """Store a new instance, its first message and its wake-up in one commit; return its id (INS-4…7).
 
-        Raises `NotRegisteredError`, `InstanceExistsError` by `if_exists`, `InvalidError` for an id, a name or tags
-        that break a rule, `PayloadError` for the input.
+        `start_at` is an instant, or a `timedelta` from now. Raises `NotRegisteredError`, `InstanceExistsError` by
+        `if_exists`, `InvalidError` for an argument that breaks a rule, `PayloadError` for the input.
         """
-        wanted = registry.name_of(ORCHESTRATOR, name)
-        ids.check_name(wanted, "The name of an orchestrator")
+        wanted, version = name_of(ORCHESTRATOR, name), arguments.check_version(version)
         if not conf.ALLOW_UNREGISTERED_START:
             registry.get(ORCHESTRATOR, wanted, version)
-        _check_start(if_exists, version, priority)
+        arguments.check_choice(if_exists, _POLICIES)
+        now = clock.now()
         new = instances.NewInstance(
             instance_id=ids.check_instance_id(uuid.uuid4().hex if instance_id is None else instance_id),
             name=wanted,
             queue=queue_name(self.hub),
-            created_at=clock.now(),
+            created_at=now,
             version=version or conf.DEFAULT_VERSION or None,
-            input=_text(client_input, input_json, "The input"),
-            tags=_check_tags(tags or {}),
-            priority=priority,
-            start_at=_aware(start_at),
+            input=arguments.text_of(client_input, input_json, "The input"),
+            tags=arguments.check_tags({} if tags is None else tags),
+            priority=arguments.check_priority(priority),
+            start_at=arguments.check_start(start_at, now),
             hub_id=hubs.find(self.hub),  # last, for it may create the settings' hub
         )
         with transaction.atomic():
@@ -94,16 +92,22 @@ class DurableClient:
     ) -> bool:
         """Store an external event for the instance, which has not seen it yet when this returns (EVT-1…5).
 
-        With an `event_id` sending it again does nothing: the answer is False then, and True for the first time.
+        With an `event_id` sending it again does nothing, also after the instance has ended: the answer is False then,
+        and True for the first time.
         Raises `InstanceNotFoundError`, `WrongStatusError` (`instance.terminal`), `InvalidError`, `PayloadError`,
         `LimitExceededError` (`inbox.full`).
         """
         ids.check_name(event_name, "The name of an event")
         if event_id is not None:
-            _check_event_id(event_id)
-        text = _text(event_data, data_json, "The event's data")
+            arguments.check_event_id(event_id)
+        text = arguments.text_of(event_data, data_json, "The event's data")
         with transaction.atomic():
-            target = instances.lock_live(self.hub, instance_id, "event")
+            try:
+                target = instances.lock_live(self.hub, arguments.check_id(instance_id), "event")
+            except WrongStatusError:
+                if event_id is not None and self._has_accepted(instance_id, event_id):
+                    return False
+                raise
             now = clock.now()
             until = now + timedelta(seconds=conf.RECEIPT_SECONDS)
             if event_id is not None and not instances.accept_event(target.id, event_id, event_name, now, until):
@@ -118,7 +122,7 @@ class DurableClient:
 
         Raises `InstanceNotFoundError`, `WrongStatusError` (`instance.terminal`).
         """
-        text = cut(reason, REASON_LIMIT)
+        text = arguments.check_reason(reason)
         self._control(
             instance_id,
             "termination",
@@ -132,7 +136,7 @@ class DurableClient:
 
         Raises `InstanceNotFoundError`, `WrongStatusError` (`instance.terminal`).
         """
-        text = cut(reason, REASON_LIMIT)
+        text = arguments.check_reason(reason)
         return self._control(
             instance_id,
             "suspension",
@@ -145,7 +149,7 @@ class DurableClient:
 
         Raises `InstanceNotFoundError`, `WrongStatusError` (`instance.terminal`).
         """
-        text = cut(reason, REASON_LIMIT)
+        text = arguments.check_reason(reason)
         return self._control(
             instance_id,
             "resumption",
@@ -162,7 +166,7 @@ class DurableClient:
         show_history_output: bool = False,
     ) -> OrchestrationStatus:
         """Return the status; a falsy one for an unknown id (QRY-1)."""
-        found = queries.find_instance(self.hub, instance_id)
+        found = queries.find_instance(self.hub, arguments.check_id(instance_id))
         if found is None:
             return OrchestrationStatus(instance_id)
         status = _status_of(found, show_input=show_input)
@@ -172,12 +176,16 @@ class DurableClient:
             status.history = [{k: v for k, v in row.members.items() if k not in hidden} for row in rows]
         return status
 
-    def wait_for_completion(self, instance_id: str, timeout: float | None = None) -> OrchestrationStatus:
-        """Wait until the instance has ended and return its status (MGT-7). Must not be called in a transaction.
+    def wait_for_completion(self, instance_id: str, timeout: Duration | None = None) -> OrchestrationStatus:
+        """Wait until the instance has ended and return its status (MGT-7).
 
-        Raises `InstanceNotFoundError`, and `TimeoutError` after `timeout` seconds.
+        Raises `InstanceNotFoundError`, `TimeoutError` after `timeout` (seconds or timedelta), and `InvalidError`
+        (`transaction.open`) in a transaction, in which the end might never be seen.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        arguments.check_id(instance_id)
+        seconds = arguments.seconds_of(timeout)
+        arguments.refuse_transaction("wait_for_completion()")
+        deadline = None if seconds is None else time.monotonic() + seconds
         pause = POLL_SECONDS
         while True:
             found = queries.read_status(self.hub, instance_id)
@@ -186,7 +194,7 @@ class DurableClient:
             if found.is_terminal:
                 return self.get_status(instance_id, show_input=True)
             if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(f"Instance '{instance_id}' is still {found} after {timeout:g} s.")
+                raise TimeoutError(f"Instance '{instance_id}' is still {found} after {seconds:g} s.")
             time.sleep(pause)
             pause = min(pause * 1.2, POLL_LIMIT_SECONDS)
 
@@ -199,12 +207,16 @@ class DurableClient:
         unless: Callable[[Status], bool] = lambda status: False,
     ) -> bool:
         with transaction.atomic():
-            target = instances.lock_live(self.hub, instance_id, refused)
+            target = instances.lock_live(self.hub, arguments.check_id(instance_id), refused)
             if unless(instances.status_of(target.id)) and not inbox.has_control(target.id):
                 return False
             now = clock.now()
             inbox.send([NewMessage(target.id, make(now), f"client/{uuid.uuid4().hex}")], {target.id: target}, now)
         return True
+
+    def _has_accepted(self, instance_id: str, event_id: str) -> bool:
+        rows = EventReceipt.objects.filter(instance__hub__name=self.hub, instance__instance_id=instance_id)
+        return rows.filter(event_id=event_id).exists()
 
     def _check_inbox(self, instance: int) -> None:
         limit = conf.INBOX_MESSAGES
@@ -233,44 +245,3 @@ def _status_of(found: InstanceDetail, *, show_input: bool) -> OrchestrationStatu
         tags=found.tags,
         blocked=found.blocked,
     )
-
-
-def _check_start(if_exists: str, version: str | None, priority: int) -> None:
-    if if_exists not in _POLICIES:
-        message = f"if_exists must be one of {', '.join(_POLICIES)}, not '{if_exists}'."
-        raise InvalidError(message, code="if-exists.invalid")
-    if version:
-        ids.check_name(version, "The version of an orchestrator")
-    if not -9 <= priority <= 9:
-        raise InvalidError(f"The priority must be from -9 to 9, not {priority}.", code="priority.invalid")
-
-
-def _text(value: Any, text: str | None, what: str) -> str | None:
-    limits = payloads.Limits(conf.PAYLOAD_BYTES, conf.PAYLOAD_DEPTH)
-    if text is not None:
-        return payloads.parse(text, what, limits)
-    return None if value is None else payloads.dump(value, what, limits)
-
-
-def _check_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    rule = f"At most {TAG_COUNT} tags; names of 1 to {TAG_NAME} and values of at most {TAG_VALUE} characters."
-    if len(tags) > TAG_COUNT:
-        raise InvalidError(f"There are {len(tags)} tags. {rule}", code="tags.invalid")
-    for name, value in tags.items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise InvalidError(f"Tag {name!r} is not a text. {rule}", code="tags.invalid")
-        if not 1 <= len(name) <= TAG_NAME or len(value) > TAG_VALUE or not codec.is_storable(name + value):
-            raise InvalidError(f"Tag {name[:TAG_NAME]!r} breaks the rule: {rule}", code="tags.invalid")
-        if name.startswith("durabletask.") and name != "durabletask.displayName":
-            raise InvalidError(f"Tag '{name}': the prefix 'durabletask.' is reserved.", code="tags.invalid")
-    return dict(tags)
-
-
-def _check_event_id(event_id: str) -> None:
-    if not isinstance(event_id, str) or not 1 <= len(event_id) <= EVENT_ID or not codec.is_storable(event_id):
-        text = f"The id of an event must be a text of 1 to {EVENT_ID} characters without NUL."
-        raise InvalidError(text, code="event-id.invalid")
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)

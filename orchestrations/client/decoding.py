@@ -113,6 +113,7 @@ def _wait(members: dict[str, Any]) -> Wait:
         until=datetime.fromisoformat(until) if until else None,
         since=datetime.fromisoformat(since) if since else None,
         count=members.get("count", 1),
+        ordinal=members.get("ordinal"),
     )
 
 

@@ -14,7 +14,8 @@ class Wait:
     """Something that an instance waits for.
 
     `kind` is `activity`, `sub-orchestration`, `timer`, `event` or `retry`; `name` is the function's or event's name;
-    `until` the instant of a timer, of a back-off, or the time-out of an event.
+    `until` the instant of a timer, of a back-off, or the time-out of an event. `ordinal` of an event's wait: which wait
+    of its execution the next event of that name goes to. The kind `more` stands for `count` others.
     """
 
     kind: str
@@ -23,6 +24,7 @@ class Wait:
     until: datetime | None = None
     since: datetime | None = None
     count: int = 1
+    ordinal: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,19 +25,24 @@ class Outcome(StrEnum):
 
 
 def list_open(instance: InstanceFacts) -> tuple[tuple[str, Wait], ...]:
-    """Return decision id and wait for each decision that the instance asks for, as of its last turn."""
+    """Return decision id and wait for each decision that the instance asks for, as of its last turn.
+
+    Of several waits of one name the next one to be served is to be decided; then, by another id, the one after it.
+    """
     waits = (wait for wait in instance.waiting if wait.kind == "event" and is_approval(wait.name))
-    return tuple((decision_id(instance.execution_id, wait), wait) for wait in waits)
+    found: dict[str, Wait] = {}
+    for wait in waits:
+        found.setdefault(decision_id(instance.execution_id, wait), wait)
+    return tuple(found.items())
 
 
 def decision_id(execution_id: str, wait: Wait) -> str:
-    """Return the event id of the decision on this very wait: the same for everybody who sees it.
+    """Return the event id of the next decision under the wait's name: the same for everybody who sees it.
 
     The store accepts an event id once, so of two approvers at once exactly one decides; the lock of the instance row
     makes the other one wait for the first one's audit row.
     """
-    mark = wait.sequence if wait.sequence is not None else (wait.since.isoformat() if wait.since else "")
-    occurrence = hashlib.sha256(f"{wait.name.casefold()}\n{mark}\n{wait.count}".encode()).hexdigest()[:16]
+    occurrence = hashlib.sha256(f"{wait.name.casefold()}\n{wait.ordinal}".encode()).hexdigest()[:16]
     return f"decision/{execution_id}/{occurrence}"
 
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core import signing
 from django.db import transaction
@@ -19,6 +20,7 @@ from django.db import transaction
 from orchestrations.control import audit, rate_limits
 from orchestrations.control.actors import Actor
 from orchestrations.control.rate_limits import Rate
+from orchestrations.errors import InvalidError
 from orchestrations.store import clock
 from orchestrations.store.models import SignInLink
 
@@ -38,6 +40,19 @@ def make_link(user: AbstractBaseUser, *, seconds: float = LINK_SECONDS) -> str:
     expires_at = clock.now() + timedelta(seconds=seconds)
     SignInLink.objects.create(token_hash=_hash(token), user_id=user.pk, expires_at=expires_at)
     return token
+
+
+@transaction.atomic
+def make_only_link(username: str, *, seconds: float = LINK_SECONDS) -> str:
+    """Return the token of a new link that signs this account in; earlier links of that account end here.
+
+    Raises `InvalidError` (`account.unknown`) if no active account has that name.
+    """
+    user = get_user_model().objects.filter(**{get_user_model().USERNAME_FIELD: username}, is_active=True).first()
+    if user is None:
+        raise InvalidError(f"There is no active account '{username}'.", code="account.unknown")
+    SignInLink.objects.filter(user_id=user.pk).delete()
+    return make_link(user, seconds=seconds)
 
 
 def find_link_user(token: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Coroutine, Generator
+from contextlib import suppress
 from typing import Any
 
 
@@ -26,20 +27,17 @@ class Body:
             raise Finished(started)
         self._inner: Generator[Any, Any, Any] | Coroutine[Any, Any, Any] = started
 
-    def step(self, value: Any = None, error: Exception | None = None) -> Any:
+    def step(self, value: Any = None, error: BaseException | None = None) -> Any:
         """Go on until the body yields or awaits; return what. Raises `Finished`, or what the body raised."""
         try:
             if error is None:
                 return self._inner.send(value)
-            return self._inner.throw(error.with_traceback(None))
+            return self._inner.throw(BaseException.with_traceback(error, None))
         except StopIteration as stop:
             value = stop.value
         raise Finished(value)
 
     def close(self) -> None:
         """End a suspended body, its context sealed; what its `finally` blocks raise or yield is dropped (ORC-4)."""
-        try:
+        with suppress(BaseException):
             self._inner.close()
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt | SystemExit):
-                raise

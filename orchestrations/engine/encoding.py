@@ -104,6 +104,7 @@ _SPECIAL: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "scheduled_start_time": (format_time, parse_time),
     "failure_details": (FailureDetails.to_members, FailureDetails.from_members),
     "failed_tasks": (list, tuple),
+    "undone": (list, tuple),
     "tags": (dict, dict),
 }
 _WITHOUT_CODEC = {"timestamp", "event_id", "extra"}

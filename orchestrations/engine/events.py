@@ -1,4 +1,4 @@
-"""History events, one frozen dataclass per kind (R§4.2, HIS-1…3). Their JSON form is in `encoding`.
+"""History events, one frozen dataclass per kind (HIS-1…3). Their JSON form is in `encoding`.
 
 `timestamp` is aware UTC. `event_id` is the sequence number of what code scheduled, else −1. `input` and `result` hold
 JSON *text*; None means absent. Unknown members are kept in `extra`.
@@ -41,7 +41,7 @@ class HistoryEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionStarted(HistoryEvent):
-    """An execution begins."""
+    """An execution begins. `custom_status` is the one that the execution before it has left (CST-1)."""
 
     name: str
     instance_id: str
@@ -51,6 +51,7 @@ class ExecutionStarted(HistoryEvent):
     parent: ParentInstance | None = None
     tags: Mapping[str, str] | None = None
     scheduled_start_time: datetime | None = None
+    custom_status: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +88,14 @@ class ExecutionResumed(HistoryEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionRewound(HistoryEvent):
-    """The failed history was rewritten so that its failed work runs again."""
+    """The failed history was rewritten so that its failed work runs again.
+
+    `undone` holds the numbers of the chains whose events have left the history: replay does not miss them there.
+    """
 
     reason: str | None = None
     to_event: int | None = None
+    undone: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

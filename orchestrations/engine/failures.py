@@ -1,26 +1,23 @@
-"""Failures as values, and the exceptions that they become in an orchestrator (FAIL-1…7).
-
-A name that comes from a payload is never imported: classes are found among the builtins and those that somebody
-declared with `register_error`.
-"""
+"""Failures as values, and the exceptions that they become in an orchestrator (FAIL-1…7)."""
 
 from __future__ import annotations
 
-import builtins
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+from orchestrations.engine import exceptions
+from orchestrations.engine.exceptions import cut as cut
+from orchestrations.engine.exceptions import facts_of, qualified_name
 from orchestrations.errors import DurableError
 
 MESSAGE_LIMIT = 8 * 1024
 TRACE_LIMIT = 32 * 1024
-CUT = " … (cut)"
 INNER_LIMIT = 8
+NON_RETRIABLE = "__durable_non_retriable__"
+"""The attribute of a class that was declared to be non-retriable."""
 
-_declared: dict[str, type[Exception]] = {}
-_types: dict[str, type[TaskFailedError]] = {}
+E = TypeVar("E", bound=BaseException)
 
 
 class NonRetriableError(Exception):
@@ -29,7 +26,11 @@ class NonRetriableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FailureDetails:
-    """What is known of a failure; `properties["bases"]` names the base classes of the original exception."""
+    """What is known of a failure.
+
+    `properties["bases"]` names the base classes of the original exception; of a group, `properties["members"]` names
+    the classes and base classes of its members.
+    """
 
     error_type: str
     message: str
@@ -38,9 +39,17 @@ class FailureDetails:
     properties: Mapping[str, Any] = field(default_factory=dict)
     is_non_retriable: bool = False
 
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """Names of the base classes of the original exception, the nearest first."""
+        return _texts(self.properties.get("bases"))
+
     def is_caused_by(self, kind: type[BaseException] | str) -> bool:
-        """Tell whether this failure (not an inner one) is of that class or a subclass, or has that name (FAIL-3)."""
-        names = [self.error_type, *self.properties.get("bases", ())]
+        """Tell whether this failure is of that class or a subclass, or has that name (FAIL-3).
+
+        It does not look at inner failures; a group is what any of its members is.
+        """
+        names = [self.error_type, *self.bases, *_texts(self.properties.get("members"))]
         if isinstance(kind, str):
             return any(kind in (name, name.rpartition(".")[2]) for name in names)
         return qualified_name(kind) in names
@@ -72,33 +81,36 @@ class FailureDetails:
 
     @classmethod
     def from_exception(cls, error: BaseException, *, depth: int = 0) -> FailureDetails:
-        """Describe an exception: its cause, else its unsuppressed context, is the inner failure; long texts are cut."""
-        if isinstance(error, TaskFailedError):
-            return cls._from_task_failure(error)
-        inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-        names = [qualified_name(c) for c in type(error).__mro__[1:] if c not in (BaseException, object)]
+        """Describe an exception: its cause, else its unsuppressed context, is the inner failure; long texts are cut.
+
+        A group without a cause has its first member as the inner failure. Never raises, whatever the exception does.
+        """
+        if issubclass(type(error), TaskFailedError):
+            details = facts_of(error).get("details")
+            if isinstance(details, FailureDetails):
+                return cls._from_task_failure(error, details)
+        members = exceptions.members_of(error)
+        inner = exceptions.cause_of(error)
+        if inner is None and members:
+            inner = members[0]
+        properties = {"bases": exceptions.base_names(type(error))}
+        if members:
+            properties["members"] = exceptions.names_of_all(members)
         return cls(
             error_type=qualified_name(type(error)),
-            message=cut(_text_of(error), MESSAGE_LIMIT),
-            stack_trace=cut(_trace_of(error), TRACE_LIMIT),
-            inner_failure=cls.from_exception(inner, depth=depth + 1) if inner and depth < INNER_LIMIT else None,
-            properties={"bases": names},
+            message=cut(exceptions.text_of(error), MESSAGE_LIMIT),
+            stack_trace=cut(exceptions.trace_of(error), TRACE_LIMIT),
+            inner_failure=None if inner is None or depth >= INNER_LIMIT else cls.from_exception(inner, depth=depth + 1),
+            properties=properties,
             is_non_retriable=is_non_retriable(error),
         )
 
     @classmethod
-    def _from_task_failure(cls, error: TaskFailedError) -> FailureDetails:
+    def _from_task_failure(cls, error: BaseException, inner: FailureDetails) -> FailureDetails:
         """An unhandled task failure keeps its type through any number of levels (FAIL-6)."""
-        inner = error.details
-        text = cut(str(error), MESSAGE_LIMIT)
-        return cls(
-            inner.error_type,
-            text,
-            cut(_trace_of(error), TRACE_LIMIT),
-            inner,
-            inner.properties,
-            is_non_retriable=inner.is_non_retriable,
-        )
+        text = cut(exceptions.text_of(error), MESSAGE_LIMIT)
+        trace = cut(exceptions.trace_of(error), TRACE_LIMIT)
+        return cls(inner.error_type, text, trace, inner, inner.properties, is_non_retriable=inner.is_non_retriable)
 
 
 class TaskFailedError(DurableError):
@@ -115,14 +127,14 @@ class TaskFailedError(DurableError):
     kind: str = ""
     sequence: int = 0
     attempts: int = 0
-    failures: tuple[Exception, ...] = ()
+    failures: tuple[BaseException, ...] = ()
 
     @classmethod
     def make(cls, text: str, details: FailureDetails, *, kind: str, sequence: int, attempts: int) -> TaskFailedError:
         """Return an instance without calling the `__init__` of a class that it may also derive from (FAIL-5)."""
-        error = _make_bare(cls, text)
-        Exception.__setattr__(error, "args", (text,))
-        vars(error).update(message=text, details=details, kind=kind, sequence=sequence, attempts=attempts)
+        error = make_bare(cls, text)
+        facts = {"message": text, "details": details, "kind": kind, "sequence": sequence, "attempts": attempts}
+        facts_of(error).update(facts)
         return error
 
     def __str__(self) -> str:
@@ -134,13 +146,13 @@ class TaskFailedError(DurableError):
 
 
 class TaskCancelledError(DurableError):
-    """The awaited task was cancelled."""
+    """The awaited task was cancelled; `sequence` is 0 for a wait without a timeout, which has no number."""
 
     code = "task.cancelled"
-    failures: tuple[Exception, ...] = ()
+    failures: tuple[BaseException, ...] = ()
 
-    def __init__(self, sequence: int) -> None:
-        super().__init__(f"Task #{sequence} was cancelled.")
+    def __init__(self, what: str, sequence: int) -> None:
+        super().__init__(f"{what} was cancelled.")
         self.sequence = sequence
 
 
@@ -148,104 +160,70 @@ class EventTimeoutError(DurableError, TimeoutError):
     """No such event arrived in time."""
 
     code = "event.timeout"
-    failures: tuple[Exception, ...] = ()
+    failures: tuple[BaseException, ...] = ()
 
     def __init__(self, name: str, instant: str) -> None:
         super().__init__(f"No event '{name}' arrived by {instant}.")
         self.event_name = name
 
 
-def register_error(kind: type[Exception], *, non_retriable: bool = False) -> type[Exception]:
-    """Declare an exception class, so that failures of that type can be caught by it. Usable as a decorator."""
-    _declared[qualified_name(kind)] = kind
-    _types.pop(qualified_name(kind), None)
-    if non_retriable:
-        kind.__durable_non_retriable__ = True  # type: ignore[attr-defined]
-    return kind
-
-
-def failure_type(error_type: str) -> type[TaskFailedError]:
-    """Return the one subclass of `TaskFailedError` for failures whose type has that name (FAIL-4).
-
-    It derives from the class itself too where that is a builtin exception or was declared.
-    """
-    found = _types.get(error_type)
-    if found is None:
-        found = _types[error_type] = _make_type(error_type)
-    return found
-
-
 def is_non_retriable(error: BaseException) -> bool:
     """Tell whether the exception says that trying again is of no use."""
-    return isinstance(error, NonRetriableError) or getattr(error, "__durable_non_retriable__", False) is True
-
-
-def qualified_name(kind: type) -> str:
-    """Return module and name, as in `builtins.ValueError`."""
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def cut(text: str, limit: int) -> str:
-    """Return the text, shortened to `limit` characters with a mark, without what databases refuse."""
-    clean = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
-    return clean if len(clean) <= limit else clean[: limit - len(CUT)] + CUT
-
-
-def _make_type(error_type: str) -> type[TaskFailedError]:
-    short = error_type.rpartition(".")[2] or "TaskFailedError"
-    original = _declared.get(error_type) or _find_builtin(error_type)
-    bases: tuple[type, ...] = (TaskFailedError, original) if original else (TaskFailedError,)
     try:
-        return type(short, bases, {"__module__": "orchestrations.failures"})
-    except TypeError:  # the class cannot be combined, for instance for its memory layout
-        return type(short, (TaskFailedError,), {"__module__": "orchestrations.failures"})
+        return issubclass(type(error), NonRetriableError) or getattr(type(error), NON_RETRIABLE, False) is True
+    except BaseException:  # its metaclass answers for attributes
+        return False
 
 
-def _make_bare(kind: type[TaskFailedError], text: str) -> TaskFailedError:
-    """Allocate an instance by a builtin base's own `__new__`: which of them does not refuse depends on the layout."""
-    error: TaskFailedError
-    for native in (Exception, *(base for base in kind.__mro__ if base.__module__ == "builtins")):
-        try:
-            error = cast(Any, native).__new__(kind, text)
-            break
-        except TypeError:
-            continue
+def with_failures(error: BaseException, failures: tuple[BaseException, ...]) -> BaseException:
+    """Return the error to raise for several: a copy of the first that names all of them (TSK-4).
+
+    A copy, because one failed task may be part of several `task_all`. An exception of the author's own, from `handle`,
+    cannot be copied and is marked itself.
+    """
+    if issubclass(type(error), TaskFailedError | TaskCancelledError | EventTimeoutError):
+        copy = make_bare(type(error), *error.args)
+        facts_of(copy).update(facts_of(error))
+        error = copy
+    facts_of(error)["failures"] = failures
     return error
-
-
-def _find_builtin(error_type: str) -> type[Exception] | None:
-    module, _, name = error_type.rpartition(".")
-    found = getattr(builtins, name, None) if module == "builtins" else None
-    if not isinstance(found, type) or not issubclass(found, Exception):
-        return None
-    excluded = (StopIteration, StopAsyncIteration, BaseExceptionGroup)
-    return None if issubclass(found, excluded) else found
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return f"<{type(error).__name__} without a readable message>"
-
-
-def _trace_of(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-50, chain=False))
-    except Exception:
-        return ""
 
 
 def failed_tasks(error: BaseException) -> tuple[int, ...]:
     """Return the chains that the exception names through `__cause__`, `__context__` and `failures` (RWD-2)."""
-    found: dict[int, None] = {}
-    todo, seen = [error], set()
+    found, seen = set(), set()
+    todo = [error]
     while todo:
         current = todo.pop()
         if id(current) in seen:
             continue
         seen.add(id(current))
-        if (sequence := getattr(current, "sequence", None)) and getattr(current, "details", None):
-            found[sequence] = None
-        todo += [e for e in (current.__cause__, current.__context__, *getattr(current, "failures", ())) if e]
+        facts = facts_of(current)
+        sequence = facts.get("sequence")
+        if issubclass(type(current), TaskFailedError) and type(sequence) is int:
+            found.add(sequence)
+        failures = facts.get("failures")
+        todo += exceptions.links_of(current)
+        todo += [e for e in failures if issubclass(type(e), BaseException)] if type(failures) is tuple else []
     return tuple(sorted(found))
+
+
+def make_bare(kind: type[E], *args: Any) -> E:
+    """Allocate an exception by a builtin base's own `__new__`, without `__init__`.
+
+    Which of the bases does not refuse depends on the layout.
+    """
+    natives = (Exception, *(base for base in kind.__mro__ if base.__module__ == "builtins"))
+    for native in natives:
+        try:
+            error = cast(E, cast(Any, native).__new__(kind, *args))
+        except TypeError:
+            continue
+        BaseException.__setattr__(error, "args", args)
+        return error
+    raise TypeError(f"{kind!r} cannot be made.")
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """Names that come from a payload, which may hold anything."""
+    return tuple(name for name in value if isinstance(name, str)) if isinstance(value, list | tuple) else ()

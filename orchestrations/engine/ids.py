@@ -19,12 +19,15 @@ _FORBIDDEN_IN_ID = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff/\\#?]")
 def check_instance_id(instance_id: Any) -> str:
     """Return the id, or raise `InvalidError` (`instance-id.invalid`) that names character and rule (INS-1)."""
     rule = (
-        "An instance ID has 1 to 256 characters, does not start with '@' "
+        "An instance ID has 1 to 256 characters, is not '.' or '..', does not start with '@' "
         "and holds none of / \\ # ? and no control character."
     )
     if not isinstance(instance_id, str) or not instance_id or len(instance_id) > ID_LIMIT:
         size = len(instance_id) if isinstance(instance_id, str) else type(instance_id).__name__
         raise InvalidError(f"This instance ID is not valid (length {size}). {rule}", code="instance-id.invalid")
+    if instance_id in (".", ".."):
+        text = f"This instance ID is not valid: '{instance_id}' cannot stand in a URL. {rule}"
+        raise InvalidError(text, code="instance-id.invalid")
     if instance_id.startswith("@"):
         raise InvalidError(
             f"'{instance_id}' starts with '@', which is kept for entities. {rule}", code="instance-id.invalid"
@@ -50,7 +53,7 @@ def new_uuid(instance_id: str, now: datetime, counter: int) -> str:
     return str(uuid.uuid5(NAMESPACE, f"{instance_id}_{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}_{counter}"))
 
 
-def child_id(parent_id: str, sequence: int, attempt: int) -> str:
-    """Return the default id of a sub-orchestration (SUB-1)."""
-    text = f"{parent_id}:{sequence:04x}" + (f".{attempt}" if attempt > 1 else "")
+def child_id(parent_id: str, execution_id: str, sequence: int, attempt: int) -> str:
+    """Return the default id of a sub-orchestration (SUB-1): executions of one parent never share children."""
+    text = f"{parent_id}:{execution_id[:8]}:{sequence:04x}" + (f".{attempt}" if attempt > 1 else "")
     return text if len(text) <= ID_LIMIT else uuid.uuid5(NAMESPACE, text).hex

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from orchestrations.engine.events import (
     EventSent,
@@ -15,11 +15,9 @@ from orchestrations.engine.events import (
     TaskScheduled,
     TimerCreated,
 )
+from orchestrations.engine.results import Completion
 from orchestrations.engine.state import Status
-
-if TYPE_CHECKING:
-    from orchestrations.engine.results import Completion
-    from orchestrations.engine.tasks import Task
+from orchestrations.engine.tasks import Task
 
 Key = tuple[int, int, bool]
 """Sequence number, attempt, and whether it is a back-off: those share their task's number."""
@@ -28,12 +26,14 @@ _WORDS = {"activity": "activity", "sub-orchestration": "sub-orchestration", "tim
 
 
 class Script:
-    """What a history holds and the code must ask for again. `is_lenient`: it was rewound or terminated, so that the
-    code may have asked for more than was kept."""
+    """What a history holds and the code must ask for again. Where a row stands in the history does not matter.
+
+    Chains that a rewind has taken out are excused: the code may ask for them where the history holds them no more.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[Key, HistoryEvent] = {}
-        self.is_lenient = False
+        self._undone: set[int] = set()
         self.has_ended = False
 
     def read(self, history: Sequence[HistoryEvent]) -> Sequence[HistoryEvent]:
@@ -45,7 +45,7 @@ class Script:
             if (key := key_of(event)) is not None:
                 self._rows[key] = event
             elif isinstance(event, ExecutionRewound):
-                self.is_lenient = True
+                self._undone.update(event.undone or ())
         return history
 
     def take(self, asked: HistoryEvent) -> HistoryEvent | None:
@@ -57,14 +57,31 @@ class Script:
         """Tell whether the row has not been asked for yet."""
         return key_of(row) in self._rows
 
+    def holds_first(self, kind: type[HistoryEvent], sequence: int, name: str) -> bool:
+        """Tell whether the first attempt under that number is of that kind and name, and not asked for yet."""
+        row = self._rows.get((sequence, 1, False))
+        return type(row) is kind and getattr(row, "name", None) == name
+
+    def is_excused(self, asked: HistoryEvent) -> bool:
+        """Tell whether a committed turn may have asked for it although the history does not hold it.
+
+        That is so of timers that an end made pointless (ORC-6), and of chains that a rewind has taken out.
+        """
+        return asked.event_id in self._undone or (self.has_ended and isinstance(asked, TimerCreated))
+
 
 def key_of(event: HistoryEvent) -> Key | None:
     """Return what identifies a scheduled row within its execution; None for other kinds."""
-    if isinstance(event, TaskScheduled | SubOrchestrationInstanceCreated):
-        return event.event_id, event.attempt or 1, False
-    if isinstance(event, TimerCreated):
-        return event.event_id, event.attempt or 1, event.origin == "retry"
-    return (event.event_id, 1, False) if isinstance(event, EventSent) else None
+    make = _KEYS.get(type(event))
+    return None if make is None else make(event)
+
+
+_KEYS: dict[type[HistoryEvent], Callable[[Any], Key]] = {
+    TaskScheduled: lambda event: (event.event_id, event.attempt or 1, False),
+    SubOrchestrationInstanceCreated: lambda event: (event.event_id, event.attempt or 1, False),
+    TimerCreated: lambda event: (event.event_id, event.attempt or 1, event.origin == "retry"),
+    EventSent: lambda event: (event.event_id, 1, False),
+}
 
 
 def same(held: HistoryEvent, asked: HistoryEvent) -> bool:

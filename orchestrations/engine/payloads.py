@@ -7,12 +7,18 @@ arguments of `Limits`, in bytes and levels.
 from __future__ import annotations
 
 import json
+import re
+import sys
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrations.errors import PayloadError
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_encode_sorted = json.JSONEncoder(sort_keys=True).encode
+_ODD_KEY = re.compile(r'"(?:-?[0-9][0-9.e+-]*|true|false|null)":')
+"""What the name of a member looks like that may have come from a number, a truth value or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,8 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+UNLIMITED = Limits(bytes=sys.maxsize, depth=sys.maxsize)
+"""For what a history holds already: limits count only for what is new (LIM-1)."""
 LEVELS_LOOKED_AT = 200
 """How deep an error's path is looked for: far below what the stack can hold, wherever the call comes from."""
 
@@ -42,6 +50,10 @@ def dump(value: Any, what: str = "The value", limits: Limits = DEFAULT_LIMITS) -
         raise PayloadError.too_large(what, size, limits.bytes)
     if text.count("[") + text.count("{") > limits.depth and depth_of(text) > limits.depth:
         raise PayloadError(f"{what} is nested deeper than {limits.depth} levels.", code="result.not-serializable")
+    if _ODD_KEY.search(text) and (doubled := _find_doubled_key(value)) is not None:
+        where, keys = doubled
+        message = f"{what} is not JSON: {keys} are one name at {where}."
+        raise PayloadError(message, code="result.not-serializable", pointer=where)
     if "\\u0000" in text and (path := _find(value, lambda v: isinstance(v, str) and "\x00" in v)) is not None:
         raise PayloadError(f"{what} is not JSON: a NUL character at {path}.", code="result.not-serializable")
     return text
@@ -114,10 +126,8 @@ def not_serializable(value: Any, what: str) -> PayloadError:
 def _find_bad(value: Any, path: str, above: set[int]) -> tuple[str, str] | None:
     if isinstance(value, str):
         return None if value.isascii() or not _has_surrogate(value) else (path, "a lone surrogate")
-    if isinstance(value, bool | int) or value is None:
-        return None
-    if isinstance(value, float):
-        return None if value - value == 0 else (path, f"the number {value}")
+    if value is None or isinstance(value, int | float):
+        return (path, wrong) if (wrong := _bad_number(value)) else None
     if id(value) in above or len(above) > LEVELS_LOOKED_AT:
         return path, "a circular or endless structure"
     above = above | {id(value)}
@@ -130,10 +140,58 @@ def _find_bad(value: Any, path: str, above: set[int]) -> tuple[str, str] | None:
 
 def _find_bad_member(value: dict[Any, Any], path: str, above: set[int]) -> tuple[str, str] | None:
     for key, member in value.items():
-        if not isinstance(key, str | int | float | bool) and key is not None:
-            return path, f"a key of type {type(key).__name__}"
+        if wrong := _bad_key(key):
+            return path, f"a key {wrong}"
         if bad := _find_bad(member, f"{path}.{key}", above):
             return bad
+    return None
+
+
+def _bad_key(key: Any) -> str | None:
+    if isinstance(key, str):
+        return "with a lone surrogate" if not key.isascii() and _has_surrogate(key) else None
+    if key is None or isinstance(key, int | float):
+        return f"that is {bad}" if (bad := _bad_number(key)) else None
+    return f"of type {type(key).__name__}"
+
+
+def _bad_number(value: float | None) -> str | None:
+    if isinstance(value, float):
+        return None if value - value == 0 else f"the number {value}"
+    try:
+        str(value)
+    except ValueError:
+        return f"a number of more than {sys.get_int_max_str_digits():,} digits"
+    return None
+
+
+def _find_doubled_key(value: Any) -> tuple[str, str] | None:
+    """Return path and keys of two members that have one name in JSON, as 1 and "1" have.
+
+    Only keys of several types can be so; sorting them fails, which costs less than to look at each.
+    """
+    try:
+        _encode_sorted(value)
+    except TypeError:
+        return _look_for_doubled_key(value, "$")
+    return None
+
+
+def _look_for_doubled_key(value: Any, path: str) -> tuple[str, str] | None:
+    if isinstance(value, dict):
+        names: dict[str, Any] = {}
+        for key in value:
+            name = key if isinstance(key, str) else _encode(key)
+            if name in names:
+                return path, f"the keys {names[name]!r} and {key!r}"
+            names[name] = key
+    elif not isinstance(value, list | tuple):
+        return None
+    members = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, member in members:
+        inner = f"{path}.{key}" if isinstance(value, dict) else f"{path}[{key}]"
+        if found := _look_for_doubled_key(member, inner):
+            return found
     return None
 
 
@@ -156,11 +214,10 @@ def _has_surrogate(text: str) -> bool:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise PayloadError(f"holds the member '{name}' twice.", code="payload.duplicate-key")
-        found[name] = value
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise PayloadError(f"holds the member '{twice}' twice.", code="payload.duplicate-key")
     return found
 
 

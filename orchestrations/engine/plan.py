@@ -63,8 +63,18 @@ class TurnPlan:
         return self.status.is_terminal
 
 
-def make_plan(facts: InstanceFacts, result: TurnResult, *, next_execution: str, is_suspended: bool = False) -> TurnPlan:
-    """Return what a turn's result makes true. `next_execution` is the id to use if it continues as new."""
+def make_plan(
+    facts: InstanceFacts,
+    result: TurnResult,
+    *,
+    next_execution: str,
+    is_suspended: bool = False,
+    has_begun: bool = True,
+) -> TurnPlan:
+    """Return what a turn's result makes true. `next_execution` is the id to use if it continues as new.
+
+    Until it has begun an instance is Pending, whatever it takes (INS-7).
+    """
     completion = result.completion
     events: list[HistoryEvent] = [OrchestratorStarted(timestamp=result.now), *result.received, *result.scheduled]
     if completion is not None and completion.continuation is None:
@@ -72,7 +82,7 @@ def make_plan(facts: InstanceFacts, result: TurnResult, *, next_execution: str, 
     events.append(OrchestratorCompleted(timestamp=result.now))
     plan = TurnPlan(
         now=result.now,
-        status=Status.SUSPENDED if is_suspended else Status.RUNNING,
+        status=_live_status(result.received, is_suspended=is_suspended, has_begun=has_begun),
         events=events,
         withdrawn_timers=result.withdrawn_timers,
         custom_status=result.custom_status,
@@ -104,6 +114,13 @@ def plan_termination(
         status_reason=text,
         ends_children=text if termination.recurse is not False else None,
     )
+
+
+def _live_status(received: Sequence[HistoryEvent], *, is_suspended: bool, has_begun: bool) -> Status:
+    if is_suspended:
+        return Status.SUSPENDED
+    begins = has_begun or any(isinstance(event, ExecutionStarted) for event in received)
+    return Status.RUNNING if begins else Status.PENDING
 
 
 def _complete(
@@ -139,6 +156,7 @@ def _next_messages(
         input=continuation.input,
         parent=facts.parent,
         tags=facts.tags or None,
+        custom_status=plan.custom_status,
     )
     return [started, *unprocessed]
 

@@ -14,11 +14,13 @@ from orchestrations.errors import LimitExceededError
 
 @dataclass(frozen=True, slots=True)
 class TurnLimits:
-    """Bounds that are checked only when something is new, never on replay (§17)."""
+    """What a worker's settings say: bounds, which are checked only when something is new, never on replay (LIM-1), and
+    the version of children that are started without one (VER-1)."""
 
     payload: payloads.Limits = payloads.DEFAULT_LIMITS
     custom_status_bytes: int = 16 * 1024
     fan_out: int = 10_000
+    default_version: str | None = None
 
     @property
     def custom_status(self) -> payloads.Limits:

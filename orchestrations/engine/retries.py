@@ -5,40 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import inf
 from typing import Any
 
+from orchestrations.engine import times
 from orchestrations.engine.failures import FailureDetails
+from orchestrations.engine.times import Duration
+from orchestrations.errors import InvalidError
 
-Interval = timedelta | float
 LONGEST_DELAY = timedelta(days=36_500)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryOptions:
-    """When to try again (RET-1). Intervals are `timedelta` or seconds; attempts count the first one.
+    """When to try again (RET-1). Durations are `timedelta` or seconds; attempts count the first one.
 
     `handle(details)` is orchestrator code: it must be deterministic; a false answer ends the attempts.
-    Raises `ValueError` that names field and bound.
+    Raises `InvalidError` (`retry.invalid`, `time.invalid`), a `ValueError`, that names field and bound.
     """
 
-    first_retry_interval: Interval
+    first_retry_interval: Duration
     max_number_of_attempts: int
     backoff_coefficient: float = 1.0
-    max_retry_interval: Interval | None = None
-    retry_timeout: Interval | None = None
+    max_retry_interval: Duration | None = None
+    retry_timeout: Duration | None = None
     handle: Callable[[FailureDetails], Any] | None = None
 
     def __post_init__(self) -> None:
         for name in ("first_retry_interval", "max_retry_interval", "retry_timeout"):
             value = getattr(self, name)
-            if value is not None and not 0 <= _seconds(value) < inf:
-                raise ValueError(f"{name} must be 0 or more, not {value}")
-        attempts: Any = self.max_number_of_attempts
-        if not isinstance(attempts, int) or attempts < 1:
-            raise ValueError(f"max_number_of_attempts must be 1 or more, not {attempts!r}")
-        if not 1 <= self.backoff_coefficient < inf:
-            raise ValueError(f"backoff_coefficient must be 1 or more, not {self.backoff_coefficient}")
+            if value is None and name != "first_retry_interval":
+                continue
+            if times.duration(value, name) < timedelta(0):
+                raise _invalid(f"{name} must be 0 or more, not {value}")
+        if not _is_number(self.max_number_of_attempts, int) or self.max_number_of_attempts < 1:
+            raise _invalid(f"max_number_of_attempts must be 1 or more, not {self.max_number_of_attempts!r}")
+        coefficient: Any = self.backoff_coefficient
+        if not _is_number(coefficient, int | float) or coefficient - coefficient != 0 or coefficient < 1:
+            raise _invalid(f"backoff_coefficient must be 1 or more, not {coefficient!r}")
+        if self.handle is not None and not callable(self.handle):
+            raise _invalid(f"handle must be a function of the failure's details, not {self.handle!r}")
 
     def next_delay(self, attempt: int, details: FailureDetails, first_at: datetime, now: datetime) -> timedelta | None:
         """Return how long to wait after the failure of `attempt`, or None to give up (RET-2).
@@ -64,5 +69,13 @@ class RetryOptions:
         return min(seconds, highest)
 
 
-def _seconds(interval: Interval) -> float:
-    return interval.total_seconds() if isinstance(interval, timedelta) else float(interval)
+def _seconds(interval: Duration) -> float:
+    return times.duration(interval, "An interval").total_seconds()
+
+
+def _is_number(value: Any, kinds: Any) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _invalid(message: str) -> InvalidError:
+    return InvalidError(message, code="retry.invalid")

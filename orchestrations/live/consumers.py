@@ -165,6 +165,8 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await asyncio.wait_for(self.send(text_data=json.dumps(message)), self.slow_seconds)
         except TimeoutError:
             await self.close(code=OVERLOADED)
+        except OSError:
+            return  # the tab was closed in this moment; the end of the connection is on its way to us
 
     async def _refuse(self, code: int, why: str) -> None:
         await self._say({"t": "error", "why": why})

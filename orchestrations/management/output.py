@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from orchestrations.client import queries
 from orchestrations.errors import (
     DurableError,
     InstanceExistsError,
@@ -49,6 +50,17 @@ def print_error(stream: Stream, message: str, hint: str = "") -> None:
     stream.write(f"error: {clean(message)}\n")
     if hint:
         stream.write(f"hint: {clean(hint)}\n")
+
+
+def print_warning(stream: Stream, message: str) -> None:
+    """Print what is wrong beside the matter; the answer follows."""
+    stream.write(f"warning: {clean(message)}\n")
+
+
+def warn_if_idle(stream: Stream) -> None:
+    """Say that what was accepted waits, where no worker is alive to do it."""
+    if not queries.read_health().workers:
+        print_warning(stream, "No worker runs here. It waits until one does: 'make run' or 'manage.py durable_worker'.")
 
 
 def print_json(stream: Stream, value: Any) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 
@@ -16,17 +15,20 @@ from orchestrations.conf import conf
 from orchestrations.faults import crashpoint
 from orchestrations.runtime.activities import ActivityRunner
 from orchestrations.runtime.commits import commit_safely
+from orchestrations.runtime.in_hand import ActivitiesInHand
+from orchestrations.runtime.lanes import Lanes
 from orchestrations.runtime.live_bodies import LiveBodies
 from orchestrations.runtime.pace import Pace
+from orchestrations.runtime.retries import through_locks
+from orchestrations.runtime.surroundings import Surroundings
 from orchestrations.runtime.turns import Held, Parked, run_turn
-from orchestrations.runtime.watch import TURN, Watch
-from orchestrations.store import activities, claims, clock, histories, leases, looks
+from orchestrations.runtime.watch import Watch
+from orchestrations.store import claims, clock, histories, leases, looks, losses
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
-from orchestrations.store.claims import ClaimedActivity, ClaimLimits
+from orchestrations.store.claims import ClaimLimits
 from orchestrations.store.looks import Question
 
-DEFER_SECONDS = 10.0
 HISTORY_BYTES = 32 * 1024 * 1024
 """How much history a round loads at most; what is above it waits in our hands for the next round."""
 
@@ -34,16 +36,30 @@ HISTORY_BYTES = 32 * 1024 * 1024
 class WorkerState:
     """What a worker process keeps between bursts: id, cache, pace. Nothing of it is needed for correctness."""
 
-    def __init__(self, owner: str, fingerprint: str = "", watch: Watch | None = None) -> None:
+    def __init__(
+        self, owner: str, fingerprint: str = "", watch: Watch | None = None, threads: int | None = None
+    ) -> None:
         self.owner, self.fingerprint, self.watch = owner, fingerprint, watch
-        self.bodies = LiveBodies(0 if conf.ALWAYS_REPLAY else conf.LIVE_BODIES)
         self.pace = Pace(conf.CLAIM_SECONDS, conf.RESULT_GROUP_SIZE * 2)
-        self.runner = ActivityRunner(self.pace, watch)
+        self.surroundings = Surroundings()
+        self.bodies = LiveBodies(0 if conf.ALWAYS_REPLAY else conf.LIVE_BODIES, self.surroundings.close_body)
+        self.runner = ActivityRunner(owner, self.pace, watch, self.surroundings)
+        self.lanes = Lanes(owner, self.surroundings, watch, threads)
+
+    @property
+    def is_spoilt(self) -> bool:
+        """True once the process is to be replaced."""
+        return self.runner.is_spoilt or self.lanes.is_spoilt
+
+    def move(self) -> None:
+        """Tell the supervisor that the worker makes progress, or it will not renew its leases."""
+        if self.watch is not None:
+            self.watch.move()
 
     def close(self) -> None:
-        """Close the bodies and the event loop of `async def` activities."""
+        """Close the bodies and end the lanes."""
         self.bodies.clear()
-        self.runner.close()
+        self.lanes.close()
 
 
 class Burst:
@@ -52,16 +68,15 @@ class Burst:
     def __init__(self, worker: WorkerState, queue: str, *, should_stop: Callable[[], bool] = lambda: False) -> None:
         self._worker, self._queue, self._should_stop = worker, queue, should_stop
         self._held: dict[int, Held] = {}
-        self._todo: deque[ClaimedActivity] = deque()
-        self._elsewhere: list[Result] = []
+        self._hand = ActivitiesInHand(worker.owner, worker.runner, worker.lanes, worker.pace, self._take_result)
         self._ends_at = time.monotonic() + conf.BURST_SECONDS
         self._claimed_at = 0.0
 
     def run(self) -> None:
         """Work until nothing is due or the slice is over; then give back what is left. Nothing stays in our hands.
 
-        After an error that nobody foresaw it gives nothing back: the leases run out, each of these turns counts as
-        lost, and they are claimed row by row until the one to blame is parked.
+        After an error of the database, which is raised, call `give_up`. After another error that nobody foresaw the
+        process has to end: what it ran counts as lost, and is claimed row by row until the one to blame is parked.
         """
         while not self._is_over():
             if self._may_claim() and not self._claim() and not self._has_work():
@@ -72,10 +87,10 @@ class Burst:
     # --- claiming
 
     def _is_over(self) -> bool:
-        return time.monotonic() >= self._ends_at or self._should_stop() or self._worker.runner.is_spoilt
+        return time.monotonic() >= self._ends_at or self._should_stop() or self._worker.is_spoilt
 
     def _has_work(self) -> bool:
-        return bool(self._held or self._todo)
+        return bool(self._held or self._hand.todo)
 
     def _may_claim(self) -> bool:
         """Claim when the hands are empty, and now and then beside long work, so that others are not kept waiting."""
@@ -84,15 +99,16 @@ class Burst:
     def _claim(self) -> bool:
         self._claimed_at = time.monotonic()
         size = 1 if conf.ALWAYS_REPLAY else conf.CLAIM_SIZE
-        most = 0 if self._todo else self._worker.pace.activities_to_claim()
+        most = 0 if self._hand.todo else self._worker.pace.activities_to_claim()
         limits = ClaimLimits(
             max(1, size - len(self._held)), min(most, size * 10), conf.LEASE_SECONDS, may_take_lost=not self._has_work()
         )
+        self._worker.move()
         crashpoint("before-claim")
-        found = claims.claim(self._queue, self._worker.owner, limits, clock.now())
+        found = through_locks(lambda: claims.claim(self._queue, self._worker.owner, limits, clock.now()))
         crashpoint("after-claim")
-        self._todo.extend(found.activities)
-        fresh = [Held(instance) for instance in found.instances]
+        self._hand.todo.extend(found.activities)
+        fresh = [Held(instance, surroundings=self._worker.surroundings) for instance in found.instances]
         if fresh:
             self._load(fresh)
         return bool(fresh or found.activities)
@@ -130,15 +146,16 @@ class Burst:
     # --- a round
 
     def _round(self) -> None:
+        self._worker.move()
         ready = [held for held in self._held.values() if held.has_news]
-        awaited = {activity.instance for activity in self._todo}
+        awaited = {activity.instance for activity in self._hand.todo}
         idle = [held for key, held in self._held.items() if not held.has_news and key not in awaited]
         if idle:
             self._release(idle)
         if ready:
             self._turn(ready)
-        self._run_activities()
-        self._settle_elsewhere()
+        self._hand.run(self._is_over)
+        self._hand.settle()
 
     def _turn(self, ready: list[Held]) -> None:
         """Run the turns and commit their plans together."""
@@ -165,19 +182,23 @@ class Burst:
     def _run_turn(self, held: Held, now: datetime) -> TurnCommit | None:
         watch = self._worker.watch
         if watch is not None:
-            watch.begin(TURN, conf.TURN_SECONDS)
+            watch.begin(-held.key, conf.TURN_SECONDS)
         try:
             if held.claimed.row.losses >= conf.LOST_TURNS:
-                raise Parked("lost-turns", f"A worker was lost in each of the last {held.claimed.row.losses} turns.")
+                text = f"A worker was lost in each of the last {held.claimed.row.losses} turns."
+                raise Parked("lost-turns", f"{text}{losses.last_of(losses.key_of_turn(held.key))}")
             commit, left = run_turn(held, now)
         except Parked as parked:
+            self._end_turn()
             self._park(held, parked)
             return None
-        finally:
-            if watch is not None:
-                watch.end()
-        self._elsewhere += left
+        self._end_turn()  # but not after any other error: the supervisor is to know what ran
+        self._hand.elsewhere += left
         return commit
+
+    def _end_turn(self) -> None:
+        if self._worker.watch is not None:
+            self._worker.watch.end()
 
     def _share(self, commits: list[TurnCommit], *, is_last: bool) -> None:
         """Say which of the new activities the burst keeps."""
@@ -197,7 +218,7 @@ class Burst:
         instance = held.claimed.facts.instance_id
         if answer.is_dropped or answer.held is None:
             telemetry.report(telemetry.TURN_DROPPED, level=logging.WARNING, instance=instance)
-            self._elsewhere += answer.results_in_hand
+            self._hand.elsewhere += answer.results_in_hand
             held.drop_body()
             del self._held[held.key]
             leases.release([held.claimed], clock.now())  # what was lost may be a result; the lease may be ours still
@@ -207,7 +228,7 @@ class Burst:
         if answer.held.row.execution != held.claimed.row.execution:
             held.drop_body()
         held.claimed = answer.held
-        self._todo.extend(answer.share)
+        self._hand.todo.extend(answer.share)
         held.messages = answer.waiting.messages if answer.is_kept else []
         if not answer.is_kept:
             del self._held[held.key]
@@ -219,7 +240,7 @@ class Burst:
         if held.turn is None:
             return
         if held.claimed.facts.status.is_terminal:
-            held.turn.close()
+            held.drop_body()
         else:
             self._worker.bodies.put(held.claimed, held.turn)
 
@@ -227,40 +248,17 @@ class Burst:
         instance = held.claimed.facts.instance_id
         telemetry.report(telemetry.INSTANCE_PARKED, level=logging.WARNING, instance=instance, reason=parked.reason)
         held.drop_body()
-        self._elsewhere += held.results
+        self._hand.elsewhere += held.results
         leases.park(held.claimed, parked.reason, parked.message, self._worker.fingerprint, clock.now())
         del self._held[held.key]
 
-    # --- activities
-
-    def _run_activities(self) -> None:
-        """Run claimed activities for as long as a group of results may wait for its commit."""
-        began, count = time.monotonic(), 0
-        most, seconds = conf.RESULT_GROUP_SIZE, conf.RESULT_GROUP_SECONDS
-        while self._todo and not self._is_over():
-            activity = self._todo.popleft()
-            result = self._worker.runner.run(activity)
-            if result is None:
-                self._defer(activity)
-            elif (held := self._held.get(activity.instance)) is not None and held.awaits(activity.execution):
-                held.results.append(result)
-            else:
-                self._elsewhere.append(result)
-            count += 1
-            if count >= most or time.monotonic() - began >= seconds:
-                break
-
-    def _defer(self, activity: ClaimedActivity) -> None:
-        telemetry.report(telemetry.ACTIVITY_DEFERRED, level=logging.WARNING, activity=activity.name)
-        activities.defer(activity, self._worker.owner, "missing-function", clock.now(), DEFER_SECONDS)
-
-    def _settle_elsewhere(self) -> None:
-        if self._elsewhere:
-            results, self._elsewhere = self._elsewhere, []
-            counted = activities.settle(results, self._worker.owner)
-            if counted < len(results):
-                refused = len(results) - counted
-                telemetry.report(telemetry.RESULT_REFUSED, level=logging.WARNING, results=refused)
+    def _take_result(self, result: Result) -> bool:
+        """Give a result to its instance where that is in our hands and waits for it."""
+        held = self._held.get(result.activity.instance)
+        if held is None or not held.awaits(result.activity.execution):
+            return False
+        held.results.append(result)
+        return True
 
     # --- giving back
 
@@ -272,18 +270,31 @@ class Burst:
 
     def _give_back(self) -> None:
         """Settle the results in hand, give back leases and activities not begun; what is left due is woken for."""
-        for held in self._held.values():
-            self._elsewhere += held.results
-        self._settle_elsewhere()
+        self._worker.move()
+        self._collect_results()
+        self._hand.settle()
         if self._held:
             self._release(list(self._held.values()))
-        activities.put_back(list(self._todo), self._worker.owner)
-        self._todo.clear()
+        self._hand.put_back()
+
+    def give_up(self) -> None:
+        """After an error of the database: settle the results in hand, and let go of everything else.
+
+        Nothing counts as lost. Raises what the database raises; it may be called again.
+        """
+        self._collect_results()
+        self._hand.settle()
+        self._drop_all()
+
+    def _collect_results(self) -> None:
+        for held in self._held.values():
+            self._hand.elsewhere += held.results
+            held.results = []
 
     def _drop_all(self) -> None:
         """The answer to COMMIT was lost, but it was stored: let go of everything, to begin from the database."""
         for held in self._held.values():
             held.drop_body()
         self._held.clear()
-        self._todo.clear()
-        leases.hand_back(self._worker.owner)
+        self._hand.forget()
+        leases.hand_back(self._worker.owner, self._worker.lanes.keys)

@@ -7,6 +7,7 @@ another holder by his claim, a rewind by itself. So a body that has fallen behin
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from orchestrations.engine.turn import Turn
 from orchestrations.store.claims import ClaimedInstance
@@ -17,8 +18,8 @@ Key = tuple[str, int]
 class LiveBodies:
     """Most recently used last; the oldest goes first."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: int, close: Callable[[Turn], None] = Turn.close) -> None:
+        self._size, self._close = size, close
         self._bodies: OrderedDict[int, tuple[Key, Turn]] = OrderedDict()
 
     def take(self, held: ClaimedInstance) -> Turn | None:
@@ -28,21 +29,21 @@ class LiveBodies:
             return None
         if key == (held.row.execution, held.row.lease_epoch - 1):
             return turn
-        turn.close()
+        self._close(turn)
         return None
 
     def put(self, held: ClaimedInstance, turn: Turn) -> None:
         """Keep the body as of a commit that is known to be good."""
         if not self._size:
-            return turn.close()
+            return self._close(turn)
         self._bodies[held.row.instance_id] = ((held.row.execution, held.row.lease_epoch), turn)
         while len(self._bodies) > self._size:
             _, (_, oldest) = self._bodies.popitem(last=False)
-            oldest.close()
+            self._close(oldest)
         return None
 
     def clear(self) -> None:
         """Close all bodies."""
         while self._bodies:
             _, (_, turn) = self._bodies.popitem()
-            turn.close()
+            self._close(turn)

@@ -7,17 +7,27 @@ from typing import Any
 
 import django_rq
 from redis import Redis
-from rq import Queue
-from rq.exceptions import NoSuchJobError
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError
+from redis.retry import Retry
+from rq import Queue, worker_registration
+from rq.exceptions import DequeueTimeout, NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.timeouts import TimerDeathPenalty
+from rq.utils import now
 from rq.worker import BaseWorker
 
-from orchestrations.conf import default_queue
+from orchestrations.conf import configured_queue
 
 CALLABLE = "orchestrations.runtime.jobs.run_hint"
 BODY_LIMIT = 4096
 FAILURE_SECONDS = 3600
+COMMAND_SECONDS, CONNECT_SECONDS = 2.0, 1.0
+PROBE, PROBE_MILLISECONDS = "durable:probe", 1000
+WORKER_KEY = "rq:worker:"
+LISTS = (b"list", b"none")
+NEVER = -1
 
 
 class HintJob(Job):
@@ -40,8 +50,15 @@ class HintJob(Job):
 
 @cache
 def connection() -> Redis:
-    """Return this process's connection to Redis, as django-rq configures it: one, for every wake asks for it."""
-    found: Redis = django_rq.get_connection(default_queue())
+    """Return this process's connection to Redis, as django-rq configures it: one, for every wake asks for it.
+
+    No command waits for longer than two seconds, for it may be a request that waits, or the loop that sweeps.
+    """
+    found: Redis = django_rq.get_connection(configured_queue())
+    options = found.connection_pool.connection_kwargs
+    options.update(socket_timeout=COMMAND_SECONDS, socket_connect_timeout=CONNECT_SECONDS)
+    # once, for a pooled connection may be that of a server that was restarted; never one that does not answer
+    found.set_retry(Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)))
     return found
 
 
@@ -71,6 +88,48 @@ def forget(job: Job, queue: Queue) -> None:
         pipe.execute()
 
 
+def take(queue: Queue, seconds: float | None) -> tuple[Job, Queue] | None:
+    """Take the next hint, waiting so long at most (None: not at all). Raises what Redis raises."""
+    try:
+        found: tuple[Job, Queue] | None = Queue.dequeue_any(
+            [queue],
+            seconds,  # type: ignore[arg-type]  # Redis takes fractions
+            connection=queue.connection,
+            job_class=HintJob,
+            serializer=JSONSerializer,
+            death_penalty_class=TimerDeathPenalty,
+        )
+    except DequeueTimeout:
+        return None
+    return found
+
+
+def list_worker(worker: BaseWorker, seconds: int) -> None:
+    """Enter a worker into RQ's lists, or keep it there; its own entry lapses after so many seconds."""
+    worker.last_heartbeat = now()
+    worker.birth_date = worker.birth_date or worker.last_heartbeat
+    with worker.connection.pipeline() as pipe:
+        pipe.hset(worker.key, mapping=worker.serialize())
+        pipe.expire(worker.key, seconds)
+        worker_registration.register(worker, pipe)
+        pipe.execute()
+
+
+def forget_worker(name: str, queue: str) -> None:
+    """Remove a worker that has ended from RQ's lists, however it ended."""
+    key = f"{WORKER_KEY}{name}"
+    with connection().pipeline() as pipe:
+        pipe.srem(worker_registration.REDIS_WORKER_KEYS, key)
+        pipe.srem(worker_registration.WORKERS_BY_QUEUE_KEY % queue, key)
+        pipe.delete(key)
+        pipe.execute()
+
+
+def forget_lapsed_workers(queue: str) -> None:
+    """Remove workers whose own entry has lapsed from RQ's list of the queue's: their supervisor was killed too."""
+    worker_registration.clean_worker_registry(queue_of(queue))
+
+
 def count_hints(queue: str) -> int:
     """Return how many hints wait in the queue."""
     return int(queue_of(queue).count)
@@ -81,6 +140,29 @@ def count_listeners(queue: str) -> int:
     return int(BaseWorker.count(queue=queue_of(queue)))
 
 
-def ping() -> bool:
-    """Tell whether Redis answers."""
-    return bool(connection().ping())
+def can_carry(queue: str) -> bool:
+    """Tell whether a hint for the queue can be written now. Raises what Redis raises, for instance when it is full."""
+    with connection().pipeline(transaction=False) as pipe:
+        pipe.set(PROBE, 1, px=PROBE_MILLISECONDS)
+        pipe.type(queue_of(queue).key)
+        _, kind = pipe.execute()
+    return kind in LISTS
+
+
+def heal(queue: str, wake_key: str) -> list[str]:
+    """Remove what somebody has damaged: a queue that is no list, a wake key that never lapses. Return their names.
+
+    Nothing is lost by it: hints say only that it is worth asking the database.
+    """
+    found = queue_of(queue)
+    with connection().pipeline(transaction=False) as pipe:
+        pipe.type(found.key)
+        pipe.type(found.intermediate_queue_key)
+        pipe.pttl(wake_key)
+        kind, kind_between, left = pipe.execute()
+    damaged = [key for key, k in ((found.key, kind), (found.intermediate_queue_key, kind_between)) if k not in LISTS]
+    if left == NEVER:
+        damaged.append(wake_key)
+    if damaged:
+        connection().delete(*damaged)
+    return damaged

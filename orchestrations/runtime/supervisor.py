@@ -1,121 +1,111 @@
-"""The supervisor: it starts, watches and replaces worker processes, and its loop is the dispatcher.
+"""The supervisor: it starts, watches and replaces worker processes.
 
-Workers are new processes, never forks, so that no database connection is shared. Their leases are renewed from here,
-for a worker may be blocked in C; a worker past its deadline is ended: SIGTERM, 5 s later SIGKILL.
+Workers are new processes, never forks, so that no database connection is shared. The main thread waits for nothing but
+the clock: it enforces deadlines whatever the database and Redis do. Who is alive and what the dead held is written by
+the registrar; queues are woken by the dispatcher; each is a thread of its own.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import socket
 import tempfile
 import time
 import uuid
 from pathlib import Path
 from types import FrameType
 
-from django.db import Error, connection
-
 from orchestrations import telemetry
 from orchestrations.conf import conf
-from orchestrations.runtime.child import Child
-from orchestrations.runtime.sweeper import Sweeper
-from orchestrations.store import clock, leases, processes
+from orchestrations.runtime.dispatcher import Dispatcher
+from orchestrations.runtime.processes import describe_end
+from orchestrations.runtime.registrar import Census, Registrar
+from orchestrations.runtime.worker_process import Verdict, WorkerProcess
 
-STOP_SECONDS = 10.0
+TICK_SECONDS = 0.1
+FINISH_SECONDS = 5.0
+BROKEN_EXIT = 1
 
 
 class Supervisor:
-    """Runs `count` workers for one queue until SIGTERM or SIGINT."""
+    """Runs `count` workers for one queue until SIGTERM or SIGINT; a second signal does not wait for them."""
 
-    def __init__(self, queue: str, count: int) -> None:
+    def __init__(self, queue: str, count: int, threads: int | None = None) -> None:
         self.id = uuid.uuid4().hex
-        self._queue, self._count = queue, count
         self._folder = tempfile.TemporaryDirectory(prefix="durable-")
-        self._children: list[Child] = []
-        self._sweeper = Sweeper()
-        self._is_stopping = False
-        self._swept_at = self._beaten_at = 0.0
+        folder = Path(self._folder.name)
+        self._places = [WorkerProcess(queue, self.id, folder, threads) for _ in range(count)]
+        self._registrar = Registrar(self.id, queue)
+        self._dispatcher = Dispatcher(self.id, queue)
+        self._signals = 0
 
     def run(self) -> int:
-        """Work until a signal comes; then end the workers and return 0."""
+        """Work until a signal comes; then end the workers and return 0, or 1 if a thread of our own has died."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        processes.register_supervisor(self.id, socket.gethostname(), os.getpid(), clock.now())
-        self._children = [Child(self._queue, self.id, Path(self._folder.name)) for _ in range(self._count)]
+            signal.signal(number, self._note_signal)
+        self._registrar.start()
+        self._dispatcher.start()
         try:
-            while not self._is_stopping:
-                self._round()
+            while not self._signals and self._is_whole():
+                self._tend()
+                time.sleep(TICK_SECONDS)
         finally:
+            is_whole = self._is_whole()
             self._end()
-        return 0
+        return 0 if is_whole else BROKEN_EXIT
 
-    def _round(self) -> None:
-        """One round; an error of database or Redis is logged, and the next round tries again."""
-        try:
-            self._watch()
-            self._beat()
-            self._sweep()
-            self._sweeper.fire()
-        except Error as error:
-            telemetry.report(telemetry.SWEEP_FAILED, level=logging.ERROR, error=error)
-            connection.close()
-            time.sleep(0.5)
-        self._sweeper.listen(self._rest())
+    def _is_whole(self) -> bool:
+        return self._registrar.is_alive() and self._dispatcher.is_alive()
 
-    def _rest(self) -> float:
-        """Return how long nothing has to be done: to the next due instant or sweep, a quarter of a second at most."""
-        until_sweep = self._swept_at + conf.SWEEP_SECONDS - time.monotonic()
-        until_due = self._sweeper.seconds_to_next()
-        return max(0.0, min(until_sweep, until_due if until_due is not None else until_sweep, 0.25))
+    def _note_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
 
-    def _watch(self) -> None:
-        """Start what is not running, free what the dead held, hand back what a long activity holds up."""
-        for child in self._children:
-            if (dead := child.reap()) is not None:
-                telemetry.report(telemetry.WORKER_ENDED, level=logging.WARNING, worker=dead, code=child.code)
-                leases.expire(dead, clock.now())
-            if child.should_start:
-                child.start()
-                self._beaten_at = 0.0
-            if (activity := child.outlives(conf.BURST_SECONDS)) is not None:
-                freed = leases.hand_back(child.worker_id, keep_activity=activity)
-                telemetry.report(telemetry.HANDED_BACK, worker=child.worker_id, rows=freed)
-            child.enforce_deadline()
+    def _tend(self) -> None:
+        """Start what is not running, and look after what is."""
+        for place in self._places:
+            self._note_end(place)
+            if place.start_if_due():
+                self._registrar.beat_soon()
+        self._look_after()
 
-    def _beat(self) -> None:
-        if time.monotonic() - self._beaten_at < conf.BEAT_SECONDS:
+    def _look_after(self) -> None:
+        for place in self._places:
+            if not place.is_running:
+                continue
+            place.look()
+            place.enforce()
+            if place.outlives(conf.BURST_SECONDS):
+                self._registrar.note_long_activity(place.worker_id, place.keys)
+        self._registrar.workers = [
+            Census(place.row(), place.reading) for place in self._places if place.is_running and not place.is_condemned
+        ]
+
+    def _note_end(self, place: WorkerProcess) -> None:
+        ended = place.reap()
+        if ended is None:
             return
-        self._beaten_at = time.monotonic()
-        alive = [child.worker_id for child in self._children if child.is_alive and not child.is_condemned]
-        now = clock.now()
-        processes.beat(self.id, alive, now)
-        leases.renew(alive, now, conf.LEASE_SECONDS)
-
-    def _sweep(self) -> None:
-        if time.monotonic() - self._swept_at < conf.SWEEP_SECONDS:
-            return
-        self._swept_at = time.monotonic()
-        self._sweeper.sweep()
-        processes.note_sweep(self.id, clock.now())
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._is_stopping = True
+        level = logging.INFO if ended.verdict is Verdict.STOPPED else logging.WARNING
+        how = describe_end(ended.code)
+        telemetry.report(
+            telemetry.WORKER_ENDED, level=level, worker=ended.worker, code=ended.code, how=how, reason=ended.verdict
+        )
+        self._registrar.note_end(ended)
+        self._dispatcher.note_end(ended.worker)
 
     def _end(self) -> None:
-        """End the workers: they finish or hand back their turns; what is left after 10 s is killed, as safely."""
-        for child in self._children:
-            child.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
-        for child in self._children:
-            child.wait(max(0.0, deadline - time.monotonic()))
-        try:
-            for child in self._children:
-                leases.hand_back(child.worker_id)
-            processes.remove_supervisor(self.id)
-        except Error as error:
-            telemetry.report(telemetry.SWEEP_FAILED, level=logging.ERROR, error=error)
-        self._sweeper.close()
+        """End the workers: each finishes what it does now; what takes longer than the grace goes back unharmed."""
+        for place in self._places:
+            place.ask_to_stop()
+        deadline = time.monotonic() + conf.STOP_SECONDS
+        while any(place.is_running for place in self._places):
+            if time.monotonic() >= deadline or self._signals > 1:
+                for place in self._places:
+                    place.stop_now()
+            self._look_after()
+            time.sleep(TICK_SECONDS / 2)
+        for place in self._places:
+            self._note_end(place)
+        self._registrar.finish(FINISH_SECONDS)
+        self._dispatcher.stop()
+        self._dispatcher.join(1.0)
         self._folder.cleanup()

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from orchestrations import telemetry
 from orchestrations.conf import conf
 from orchestrations.runtime import queues
-from orchestrations.runtime.wake import CHANNEL, wake
+from orchestrations.runtime.wake import CHANNEL, token_key, wake
 from orchestrations.store import clock, due
 
 PLANNED_LIMIT = 10_000
@@ -93,8 +93,10 @@ class Sweeper:
             self.plan(queue, at)  # what lies further ahead a sweep will find
 
     def _is_full(self, queue: str) -> bool:
-        """Tell whether as many hints wait in the queue as it has workers."""
+        """Tell whether as many hints wait in the queue as it has workers; what somebody has damaged there is mended."""
         try:
+            if damaged := queues.heal(queue, token_key(queue, 0)):
+                telemetry.report(telemetry.QUEUE_HEALED, level=logging.WARNING, queue=queue, keys=damaged)
             return queues.count_hints(queue) >= max(1, queues.count_listeners(queue))
         except (RedisError, OSError):
             return True

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from orchestrations import telemetry
 from orchestrations.authoring.context import body_of
 from orchestrations.authoring.registry import ACTIVITY, ORCHESTRATOR, registry
 from orchestrations.conf import conf, queue_name
 from orchestrations.engine import encoding
-from orchestrations.engine.events import EventRaised, ExecutionStarted, ExecutionTerminated, HistoryEvent, TimerFired
+from orchestrations.engine.events import (
+    EventRaised,
+    ExecutionTerminated,
+    HistoryEvent,
+    Scheduled,
+    TimerCreated,
+    TimerFired,
+)
+from orchestrations.engine.failures import FailureDetails
 from orchestrations.engine.intake import Intake, take
 from orchestrations.engine.payloads import Limits
 from orchestrations.engine.plan import TurnPlan, make_plan, plan_termination
-from orchestrations.engine.results import TurnLimits, TurnResult
+from orchestrations.engine.results import Completion, TurnLimits, TurnResult
 from orchestrations.engine.state import Status
 from orchestrations.engine.turn import Turn
-from orchestrations.errors import DurableError, LimitExceededError, NondeterminismError, NotRegisteredError
+from orchestrations.errors import (
+    DurableError,
+    LeftoverError,
+    LimitExceededError,
+    NondeterminismError,
+    NotRegisteredError,
+)
+from orchestrations.runtime.surroundings import Surroundings, context_of
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import TurnCommit
 from orchestrations.store.claims import ClaimedInstance
@@ -54,6 +71,7 @@ class Held:
     history: list[str] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
     @property
     def key(self) -> int:
@@ -72,8 +90,8 @@ class Held:
     def drop_body(self) -> None:
         """Close the body: the next turn replays."""
         if self.turn is not None:
-            self.turn.close()
-            self.turn = None
+            turn, self.turn = self.turn, None
+            self.surroundings.close_body(turn)
 
 
 def run_turn(held: Held, now: datetime) -> tuple[TurnCommit, list[Result]]:
@@ -94,7 +112,7 @@ def run_turn(held: Held, now: datetime) -> tuple[TurnCommit, list[Result]]:
         held.drop_body()
         results, held.results = held.results, []
         commit, _ = _run_turn(held, management, now)
-        commit.is_stuck, left = True, results
+        left = results
     commit.consumed += outdated
     return commit, left
 
@@ -109,12 +127,13 @@ def _run_turn(held: Held, messages: Sequence[Message], now: datetime) -> tuple[T
     if intake.termination is not None:
         consumed = [message.id for message in messages]  # also those that cannot be read
     if not intake.events:
-        return TurnCommit(held.claimed, None), held.results
+        return TurnCommit(held.claimed, None, ran_code=False), held.results
     plan = _plan(held, intake, now)
+    ran_code = intake.needs_body or held.turn is not None
     taken = {place - split for place in intake.taken if place >= split}
     used = [r for place, r in enumerate(held.results) if place in taken]
     left = [r for place, r in enumerate(held.results) if place not in taken]
-    commit = TurnCommit(held.claimed, plan, _leave_carried(plan, consumed), used)
+    commit = TurnCommit(held.claimed, plan, _leave_carried(plan, consumed), used, ran_code=ran_code)
     for event in plan.activities:
         function = registry.find(ACTIVITY, event.name)
         commit.queues.append(queue_name(held.claimed.hub, function.queue if function else None))
@@ -169,13 +188,14 @@ def load_body(held: Held) -> Turn:
         held.turn = Turn(body_of(function), turn_limits())
         if held.history:
             history, held.history = held.history, []
-            held.turn.replay(_read_history(history))
+            context_of(held.turn).run(held.turn.replay, _read_history(history))
     return held.turn
 
 
 def turn_limits() -> TurnLimits:
     """Return the limits as the settings have them."""
-    return TurnLimits(Limits(conf.PAYLOAD_BYTES, conf.PAYLOAD_DEPTH), conf.CUSTOM_STATUS_BYTES, conf.FAN_OUT)
+    limits = Limits(conf.PAYLOAD_BYTES, conf.PAYLOAD_DEPTH)
+    return TurnLimits(limits, conf.CUSTOM_STATUS_BYTES, conf.FAN_OUT, conf.DEFAULT_VERSION or None)
 
 
 def _plan(held: Held, intake: Intake, now: datetime) -> TurnPlan:
@@ -196,21 +216,40 @@ def _plan(held: Held, intake: Intake, now: datetime) -> TurnPlan:
 def _advance(held: Held, intake: Intake, now: datetime) -> TurnPlan:
     facts = held.claimed.facts
     if intake.needs_body or held.turn is not None:
-        turn = load_body(held)
-        result = turn.advance(intake.events, _not_before(held, now))
+        try:
+            turn = load_body(held)
+            result = context_of(turn).run(turn.advance, intake.events, _not_before(held, now))
+        finally:
+            leftovers = held.surroundings.restore()
+        if leftovers:
+            result = _fail(held, result, leftovers)
         if turn.started is not None and turn.started.parent is not None:
             facts = replace(facts, parent=turn.started.parent)
-        waiting = turn.waiting()
+        waiting = turn.waiting() if held.turn is not None else []
     else:  # management alone needs no code
         result = TurnResult(_not_before(held, now), intake.events, [], None, None, custom_status_changed=False)
         waiting = json.loads(held.claimed.row.waiting)
-    plan = make_plan(facts, result, next_execution=uuid.uuid4().hex, is_suspended=intake.is_suspended)
+    plan = make_plan(
+        facts,
+        result,
+        next_execution=uuid.uuid4().hex,
+        is_suspended=intake.is_suspended,
+        has_begun=held.claimed.has_begun,
+    )
     plan.waiting = waiting
-    if plan.status is Status.RUNNING and not (held.claimed.has_begun or _begins(intake)):
-        plan.status = Status.PENDING  # suspended and resumed before its start (INS-7)
     if intake.reason is not None:
         plan.status_reason = intake.reason
     return plan
+
+
+def _fail(held: Held, result: TurnResult, leftovers: list[str]) -> TurnResult:
+    """Return the turn's result with a failure as its end: the code would harm what runs after it on this worker."""
+    name = held.claimed.facts.name
+    telemetry.report(telemetry.LEFT_BEHIND, level=logging.WARNING, orchestrator=name, what="; ".join(leftovers))
+    held.drop_body()
+    failure = FailureDetails.from_exception(LeftoverError(f"Orchestrator '{name}'", leftovers))
+    scheduled: list[Scheduled] = [event for event in result.scheduled if not isinstance(event, TimerCreated)]
+    return replace(result, completion=Completion(Status.FAILED, failure=failure), scheduled=scheduled)
 
 
 def _not_before(held: Held, now: datetime) -> datetime:
@@ -228,10 +267,6 @@ def _check_history(held: Held, plan: TurnPlan) -> None:
 
 def _code(error: DurableError) -> str:
     return error.code
-
-
-def _begins(intake: Intake) -> bool:
-    return any(isinstance(event, ExecutionStarted) for event in intake.events)
 
 
 def _decode(message: Message) -> HistoryEvent:

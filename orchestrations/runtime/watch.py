@@ -1,59 +1,128 @@
-"""A few bytes that a worker shares with its supervisor: what it runs, since when, and until when it may.
+"""Some bytes that a worker shares with its supervisor: that it moves, what it runs, since when, and until when it may.
 
-The worker writes them for every activity, so it must cost next to nothing: a memory map, no system call. The
-supervisor must be able to read them while the worker's code blocks in C.
+The worker writes them for every activity and every step, so that must cost next to nothing: a memory map of aligned
+64-bit numbers, no system call. The supervisor must be able to read them while the worker's code blocks in C.
 """
 
 from __future__ import annotations
 
 import mmap
-import os
 import struct
 import time
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
-_FORMAT = struct.Struct("<qddq")
-NOTHING, TURN = 0, -1
+NOTHING = 0
+MAIN = 0
+"""The place of what runs in the worker's main thread; the others belong to its lanes."""
+
+PLACES = 1 + 256
+_HEADER, _WIDTH = 4, 4
+_NUMBERS = _HEADER + _WIDTH * PLACES
+_FORMAT = struct.Struct(f"@{_NUMBERS}q")
+
+
+class State(IntEnum):
+    """What a worker process does: it starts, waits for a hint (and holds nothing but what its lanes run), or works."""
+
+    STARTING = 0
+    IDLE = 1
+    WORKING = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Activity:
-    """What runs: an activity's key, `TURN` or `NOTHING`; instants by the monotonic clock. `serial` tells them apart."""
+class Running:
+    """What runs in one place: `key` of an activity, or minus an instance's for a turn; instants by `monotonic`.
 
+    `serial` differs for whatever runs there later.
+    """
+
+    place: int
+    serial: int
     key: int
     began: float
     deadline: float
-    serial: int
+
+    @property
+    def activity(self) -> int | None:
+        """The activity's key, None for a turn."""
+        return self.key if self.key > 0 else None
+
+    @property
+    def instance(self) -> int | None:
+        """The instance's key where this is a turn, else None."""
+        return -self.key if self.key < 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a worker's bytes say at one instant. `moves` differs whenever the worker has made a step since."""
+
+    moves: int
+    state: State
+    running: tuple[Running, ...]
+
+    @property
+    def main(self) -> Running | None:
+        """What runs in the main thread."""
+        return next((found for found in self.running if found.place == MAIN), None)
 
 
 class Watch:
     """One worker's bytes, in a file that both processes map."""
 
     def __init__(self, path: Path) -> None:
-        if not path.exists():
-            path.write_bytes(bytes(_FORMAT.size))
-        descriptor = os.open(path, os.O_RDWR)
-        try:
-            self._map = mmap.mmap(descriptor, _FORMAT.size)
-        finally:
-            os.close(descriptor)
-        self._serial = 0
+        with path.open("a+b") as file:
+            file.truncate(_FORMAT.size)
+            self._map = mmap.mmap(file.fileno(), _FORMAT.size)
+        self._numbers = memoryview(self._map).cast("q")
 
-    def begin(self, key: int, seconds: float) -> None:
+    # --- the worker's side
+
+    def move(self) -> None:
+        """Say that the worker makes progress."""
+        self._numbers[0] += 1
+
+    def enter(self, state: State) -> None:
+        """Say what the worker does from now on."""
+        self._numbers[1] = state
+        self._numbers[0] += 1
+
+    def begin(self, key: int, seconds: float, place: int = MAIN) -> None:
         """Say that something begins that may take so many seconds."""
-        self._serial += 1
-        began = time.monotonic()
-        _FORMAT.pack_into(self._map, 0, key, began, began + seconds, self._serial)
+        began = time.monotonic_ns()
+        self._write(place, key, began, began + int(seconds * 1e9))
 
-    def end(self) -> None:
-        """Say that nothing runs."""
-        _FORMAT.pack_into(self._map, 0, NOTHING, 0.0, 0.0, self._serial)
+    def end(self, place: int = MAIN) -> None:
+        """Say that nothing runs there any more."""
+        self._write(place, NOTHING, 0, 0)
+        self._numbers[0] += 1
 
-    def read(self) -> Activity:
-        """Return what runs."""
-        return Activity(*_FORMAT.unpack_from(self._map, 0))
+    def _write(self, place: int, key: int, began: int, deadline: int) -> None:
+        """Write the place between two steps of its serial: while that is odd, a reader takes the rest for no answer."""
+        numbers, at = self._numbers, _HEADER + place * _WIDTH
+        serial = numbers[at]
+        numbers[at] = serial + 1
+        numbers[at + 1] = key
+        numbers[at + 2] = began
+        numbers[at + 3] = deadline
+        numbers[at] = serial + 2
+
+    # --- the supervisor's side
+
+    def read(self) -> Reading:
+        """Return what the worker does. What is being written at this instant is left out."""
+        first, second = _FORMAT.unpack_from(self._map, 0), _FORMAT.unpack_from(self._map, 0)
+        running = []
+        for place in range(PLACES):
+            at = _HEADER + place * _WIDTH
+            serial, key, began, deadline = first[at : at + _WIDTH]
+            if key != NOTHING and serial % 2 == 0 and first[at : at + _WIDTH] == second[at : at + _WIDTH]:
+                running.append(Running(place, serial, key, began / 1e9, deadline / 1e9))
+        return Reading(second[0], State(second[1]), tuple(running))
 
     def close(self) -> None:
         """Unmap the bytes."""
+        self._numbers.release()
         self._map.close()

@@ -106,10 +106,8 @@ def removal(results: Sequence[Result], owner: str) -> sql.Query:
 
     Those that it does not return were settled or taken elsewhere.
     """
-    pairs = [(r.activity.id, r.activity.epoch) for r in results]
-    condition, values = sql.among_rows("id, lease_epoch", pairs, ("int", "int"))
-    statement = f"DELETE FROM {ACTIVITY} WHERE {condition} AND lease_owner = %s RETURNING id"
-    return sql.query(statement, [*values, owner])
+    condition, values = _held([r.activity for r in results], owner)
+    return sql.query(f"DELETE FROM {ACTIVITY} WHERE {condition} RETURNING id", values)
 
 
 def settle(results: Sequence[Result], owner: str) -> int:
@@ -139,19 +137,44 @@ def message_of(result: Result) -> NewMessage:
     return NewMessage(a.instance, result.event, f"task/{a.execution}/{a.attempt}", a.sequence, a.execution)
 
 
-def put_back(activities: Sequence[ClaimedActivity], owner: str) -> None:
-    """Give back attempts that were not begun; this delivery does not count. Their queues are woken."""
+def put_back(activities: Sequence[ClaimedActivity], owner: str, due_at: datetime | None = None) -> None:
+    """Give back attempts that were not begun; this delivery does not count. Their queues are woken.
+
+    With `due_at` they are not offered again before that instant.
+    """
     if not activities:
         return
     with transaction.atomic():
-        condition, values = sql.among_rows("id, lease_epoch", [(a.id, a.epoch) for a in activities], ("int", "int"))
-        count = sql.run(
-            f"UPDATE {ACTIVITY} SET lease_owner = '', lease_until = NULL WHERE {condition} AND lease_owner = %s",
-            [*values, owner],
-        )
+        condition, values = _held(activities, owner)
+        changes = "lease_owner = '', lease_until = NULL"
+        if due_at is not None:
+            changes, values = f"{changes}, due_at = %s", [due_at, *values]
+        count = sql.run(f"UPDATE {ACTIVITY} SET {changes} WHERE {condition}", values)
         if count:
             for queue in {a.queue for a in activities}:
-                announce_work(queue, items=count)
+                announce_work(queue, due_at, items=count)
+
+
+def begin_once(activity: ClaimedActivity, owner: str, now: datetime) -> bool | None:
+    """Record that the code of an attempt that may run at most once begins now. Durable when it returns.
+
+    True: it may run. False: it had begun before, in the hands of a worker that was lost. None: it is not ours.
+    """
+    mine = "id = %s AND lease_owner = %s AND lease_epoch = %s"
+    key = [activity.id, owner, activity.epoch]
+    if sql.run(f"UPDATE {ACTIVITY} SET begun_at = %s WHERE {mine} AND begun_at IS NULL", [now, *key]):
+        return True
+    return False if sql.fetch(f"SELECT id FROM {ACTIVITY} WHERE {mine}", key) else None
+
+
+def find_held(key: int, owner: str) -> ClaimedActivity | None:
+    """Return the attempt that `owner` holds under that key, without its input; None if the owner has it no more."""
+    names = "id, lease_epoch, instance_id, execution, sequence, attempt, name, queue, losses"
+    rows = sql.fetch(f"SELECT {names} FROM {ACTIVITY} WHERE id = %s AND lease_owner = %s", [key, owner])
+    if not rows:
+        return None
+    pk, epoch, instance, execution, sequence, attempt, name, queue, lost = rows[0]
+    return ClaimedActivity(pk, epoch, instance, execution, sequence, attempt, name, None, queue, lost)
 
 
 def defer(activity: ClaimedActivity, owner: str, mark: str, now: datetime, seconds: float) -> None:
@@ -164,3 +187,12 @@ def defer(activity: ClaimedActivity, owner: str, mark: str, now: datetime, secon
             [due_at, mark, activity.id, owner, activity.epoch],
         )
         announce_work(activity.queue, due_at)
+
+
+def _held(activities: Sequence[ClaimedActivity], owner: str) -> tuple[str, list[Any]]:
+    """Return a condition for those that are still the owner's; it locks them in id order, as everybody does."""
+    condition, values = sql.among_rows("id, lease_epoch", [(a.id, a.epoch) for a in activities], ("int", "int"))
+    condition = f"{condition} AND lease_owner = %s"
+    if sql.is_postgres():
+        condition = f"id IN (SELECT id FROM {ACTIVITY} WHERE {condition} ORDER BY id FOR UPDATE)"
+    return condition, [*values, owner]

@@ -88,11 +88,11 @@ def waiting_text(plan: TurnPlan) -> str:
     return encode_json(plan.waiting)
 
 
-def gate_of(status: Status, *, is_stuck: bool = False) -> Gate:
+def gate_of(status: Status, *, is_parked: bool = False) -> Gate:
     """Return which messages make an instance of that status due."""
     if status.is_terminal:
         return Gate.CLOSED
-    return Gate.HELD if is_stuck or status in (Status.SUSPENDED, Status.PENDING) else Gate.OPEN
+    return Gate.HELD if is_parked or status in (Status.SUSPENDED, Status.PENDING) else Gate.OPEN
 
 
 def _returning() -> str:
@@ -121,12 +121,13 @@ def _schedule_of(
 ) -> sql.Row:
     row, plan, status = c.held.row, c.plan, c.status
     is_live = not status.is_terminal
+    is_parked = bool(row.blocked) and is_live and not c.ran_code
     answer.is_kept = c.keep and is_live and (bool(answer.share) or answer.waiting.has_news(status))
     continues = plan is not None and plan.next_execution is not None
     return {
         "instance_id": c.key,
         "due_at": answer.waiting.due_at(status, now) if is_live else None,
-        "gate": int(gate_of(status, is_stuck=c.is_stuck and bool(row.blocked))),
+        "gate": int(gate_of(status, is_parked=is_parked)),
         "lease_owner": row.lease_owner if answer.is_kept else "",
         "lease_until": until if answer.is_kept else None,
         "execution": c.execution,
@@ -134,8 +135,8 @@ def _schedule_of(
         "history_bytes": 0 if continues else row.history_bytes + sum(len(event["body"]) for event in events),
         "turned_at": plan.now if plan else row.turned_at,
         "waiting": waiting_text(plan) if plan else row.waiting,
-        "blocked": row.blocked if c.is_stuck else "",
-        "blocked_detail": row.blocked_detail if c.is_stuck else "",
+        "blocked": row.blocked if is_parked else "",
+        "blocked_detail": row.blocked_detail if is_parked else "",
     }
 
 

@@ -16,8 +16,8 @@ class TurnCommit:
     """One plan to commit. `results` are own activities' outcomes that it has consumed, `consumed` its messages' keys.
 
     `share` says which of its activities the burst keeps, and in which queue each of them runs. With `keep` the lease
-    stays while there is something to do. A `plan` of None consumes outdated messages and nothing else. `is_stuck` keeps
-    the mark of a parked instance: the plan did what needs no code.
+    stays while there is something to do. A `plan` of None consumes outdated messages and nothing else. `ran_code` is
+    False where management alone was done, which does not show that a parked instance can move: its mark stays.
     """
 
     held: ClaimedInstance
@@ -27,7 +27,7 @@ class TurnCommit:
     queues: list[str] = field(default_factory=list)
     share: list[bool] = field(default_factory=list)
     keep: bool = True
-    is_stuck: bool = False
+    ran_code: bool = True
 
     @property
     def key(self) -> int:

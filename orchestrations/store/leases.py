@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
@@ -19,6 +21,7 @@ HELD = "lease_until IS NOT NULL AND lease_owner = %s"
 """What somebody holds, in the words of the index on it."""
 
 _KEYS = {SCHEDULE: "instance_id", ACTIVITY: "id"}
+_LOCKS = {SCHEDULE: "FOR NO KEY UPDATE", ACTIVITY: "FOR UPDATE"}
 _DUE = sql.Columns(Schedule, instance_id="int", due_at="time")
 
 FIRST_TRY_SECONDS, LAST_TRY_SECONDS = 10.0, 600.0
@@ -63,51 +66,66 @@ def _is(held: ClaimedInstance, owner: str, epoch: int) -> bool:
     return (held.row.lease_owner, held.row.lease_epoch) == (owner, epoch)
 
 
-def hand_back(owner: str, *, keep_activity: int | None = None) -> int:
-    """Free all that a worker holds, but the activity that it runs; its commits will find the leases gone.
+def hand_back(owner: str, keep: Callable[[], Collection[int]] = tuple) -> int:
+    """Free all that a worker holds, but the activities that `keep` names; its commits will find the leases gone.
 
-    For a worker that has died, or whose activity outlives its slice. Durable when it returns; the queues are woken.
+    For a worker that was stopped, has lost its way, or whose activity outlives its slice: nothing counts as lost.
+    `keep` is asked once the rows are locked, so what the worker leases after that is not among them. Durable when it
+    returns; the queues are woken.
     """
     with transaction.atomic():
-        instances = sql.fetch(
-            f"UPDATE {SCHEDULE} SET lease_owner = '', lease_until = NULL"
-            f" WHERE {_in_order(SCHEDULE, HELD)} RETURNING queue, due_at",
-            [owner],
-        )
-        activities = sql.fetch(
-            f"UPDATE {ACTIVITY} SET lease_owner = '', lease_until = NULL"
-            f" WHERE {_in_order(ACTIVITY, f'{HELD} AND id <> %s')} RETURNING queue, due_at",
-            [owner, keep_activity or 0],
-        )
-        _announce([*instances, *activities])
-    return len(instances) + len(activities)
-
-
-def expire(owner: str, now: datetime) -> int:
-    """Let all leases of a dead worker run out now: what it held counts as lost and is claimed row by row."""
-    with transaction.atomic():
-        rows = []
-        for table in (SCHEDULE, ACTIVITY):
-            rows += sql.fetch(
-                f"UPDATE {table} SET lease_until = %s WHERE {_in_order(table, HELD)} RETURNING queue, due_at",
-                [now, owner],
-            )
+        held = [_lock_held(table, owner) for table in (SCHEDULE, ACTIVITY)]
+        kept = set(keep())
+        rows = _let_go(SCHEDULE, held[0]) + _let_go(ACTIVITY, [key for key in held[1] if key not in kept])
         _announce(rows)
     return len(rows)
 
 
-def renew(owners: Sequence[str], now: datetime, seconds: float) -> None:
-    """Lengthen the leases of living workers that have not run out; rows that are locked are skipped."""
-    if not owners:
-        return
-    condition, values = sql.among("lease_owner", owners)
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Keys of what counts as lost with a worker."""
+
+    instances: list[int]
+    activities: list[int]
+
+
+def lose(owner: str, instances: Collection[int] | None, activities: Collection[int] | None, now: datetime) -> Lost:
+    """Take away all that a dead worker held: these count as lost (None: all of them), the rest is free.
+
+    What counts as lost is claimed one by one. Durable when it returns; the queues are woken.
+    """
+    found: list[list[int]] = []
+    with transaction.atomic():
+        rows = []
+        for table, blamed in ((SCHEDULE, instances), (ACTIVITY, activities)):
+            held = _lock_held(table, owner)
+            guilty = [key for key in held if blamed is None or key in blamed]
+            rows += _let_go(table, [key for key in held if key not in set(guilty)])
+            if guilty:
+                condition, values = sql.among(_KEYS[table], guilty)
+                statement = f"UPDATE {table} SET lease_until = %s WHERE {condition} RETURNING queue, due_at"
+                rows += sql.fetch(statement, [now, *values])
+            found.append(guilty)
+        _announce(rows)
+    return Lost(*found)
+
+
+def renew(owners: Sequence[str], running: Sequence[int], now: datetime, seconds: float) -> None:
+    """Lengthen leases that have not run out: all of these owners, and those of activities that run.
+
+    Rows that are locked are skipped: who locked them has just renewed them, or gives them back.
+    """
     until = now + timedelta(seconds=seconds)
-    for table, lock in ((SCHEDULE, "FOR NO KEY UPDATE SKIP LOCKED"), (ACTIVITY, "FOR UPDATE SKIP LOCKED")):
-        key = _KEYS[table]
+    held: list[tuple[str, str, Sequence[Any]]] = [(SCHEDULE, "lease_owner", owners), (ACTIVITY, "lease_owner", owners)]
+    for table, column, values in [*held, (ACTIVITY, "id", running)]:
+        if not values:
+            continue
+        key, lock = _KEYS[table], sql.locking(f"{_LOCKS[table]} SKIP LOCKED")
+        condition, parameters = sql.among(column, values)
         sql.run(
             f"UPDATE {table} SET lease_until = %s WHERE {key} IN (SELECT {key} FROM {table}"
-            f" WHERE {condition} AND lease_until > %s{sql.locking(lock)})",
-            [until, *values, now],
+            f" WHERE {condition} AND lease_until > %s{lock})",
+            [until, *parameters, now],
         )
 
 
@@ -155,11 +173,20 @@ def retry_blocked(fingerprint: str, now: datetime) -> int:
     return len(queues)
 
 
-def _in_order(table: str, condition: str) -> str:
-    """Return the condition so that it locks the rows in key order: else this and a commit could wait for each other."""
-    lock = sql.locking("FOR NO KEY UPDATE" if table == SCHEDULE else "FOR UPDATE")
+def _lock_held(table: str, owner: str) -> list[int]:
+    """Lock what the owner holds, in key order: else this and a commit could wait for each other. Return the keys."""
     key = _KEYS[table]
-    return f"{key} IN (SELECT {key} FROM {table} WHERE {condition} ORDER BY {key}{lock})"
+    statement = f"SELECT {key} FROM {table} WHERE {HELD} ORDER BY {key}{sql.locking(_LOCKS[table])}"
+    return [found for (found,) in sql.fetch(statement, [owner])]
+
+
+def _let_go(table: str, keys: Sequence[int]) -> list[tuple[Any, ...]]:
+    """Free rows that are locked already."""
+    if not keys:
+        return []
+    condition, values = sql.among(_KEYS[table], keys)
+    statement = f"UPDATE {table} SET lease_owner = '', lease_until = NULL WHERE {condition} RETURNING queue, due_at"
+    return sql.fetch(statement, values)
 
 
 def _announce(rows: Sequence[tuple[str, object]]) -> None:

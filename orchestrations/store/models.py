@@ -35,6 +35,7 @@ __all__ = [
     "Supervisor",
     "TaskHub",
     "Worker",
+    "WorkerLoss",
 ]
 
 STATUS_CHOICES = [(s.value, s.value) for s in Status]
@@ -263,6 +264,7 @@ class ActivityTask(models.Model):
     lease_epoch = models.IntegerField(default=0)
     losses = models.SmallIntegerField(default=0)
     blocked = models.CharField(max_length=32, default="", blank=True)
+    begun_at = models.DateTimeField(null=True)  # of what may run at most once: the instant before its code ran
 
     class Meta:
         indexes = [
@@ -326,7 +328,7 @@ class Worker(models.Model):
     """One worker process; its id is fresh at every start, so that a dead one can never be taken for it."""
 
     id = models.CharField(primary_key=True, max_length=32)
-    supervisor = models.ForeignKey(Supervisor, on_delete=models.CASCADE, related_name="workers")
+    supervisor_id = models.CharField(max_length=32)  # no foreign key: either row may come first after an outage
     queue = models.CharField(max_length=100)
     pid = models.IntegerField()
     fingerprint = models.CharField(max_length=64, default="", blank=True)
@@ -335,6 +337,18 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class WorkerLoss(models.Model):
+    """What is known of the last worker that was lost with a piece of work: a turn of an instance, or an activity."""
+
+    work = models.CharField(primary_key=True, max_length=32)
+    worker = models.CharField(max_length=32)
+    detail = models.TextField()
+    lost_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.work}: {self.detail}"
 
 
 class SignInLink(models.Model):

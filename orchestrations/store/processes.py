@@ -1,45 +1,73 @@
-"""Supervisors and workers that are alive, for readiness, pages and the retry of what other code had blocked."""
+"""Supervisors and workers that are alive, for readiness, pages and the retry of what other code had blocked.
+
+Every beat writes the whole row, so a row that is gone (an outage, a machine that slept, another supervisor's pruning)
+comes back by itself. Only what is long dead is removed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from django.db import transaction
 
 from orchestrations.store.models import Supervisor, Worker
 
-FORGET_AFTER = timedelta(minutes=5)
+ALIVE_WITHIN = timedelta(minutes=5)
+"""Who was seen within this time counts as running its code still."""
+
+PRUNE_AFTER = timedelta(days=1)
 
 
-def register_supervisor(supervisor: str, host: str, pid: int, now: datetime) -> None:
-    """Store a supervisor that has just started."""
-    Supervisor.objects.create(id=supervisor, host=host, pid=pid, started_at=now, seen_at=now)
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that is alive, as its row says it."""
+
+    id: str
+    pid: int
+    started_at: datetime
 
 
-def register_worker(worker: str, supervisor: str, queue: str, pid: int, fingerprint: str, now: datetime) -> bool:
-    """Store a worker that has just started; True if no living worker runs the same code."""
-    is_new = not Worker.objects.filter(fingerprint=fingerprint, seen_at__gte=now - FORGET_AFTER).exists()
-    Worker.objects.create(
-        id=worker,
-        supervisor_id=supervisor,
-        queue=queue,
-        pid=pid,
-        fingerprint=fingerprint,
-        started_at=now,
-        seen_at=now,
-    )
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where workers belong: their supervisor, the queue that they listen to, and the code that they run."""
+
+    supervisor: str
+    queue: str
+    fingerprint: str
+
+
+def register_worker(worker: Process, home: Home) -> bool:
+    """Store a worker that has just started; True if no living worker runs the same code. Durable when it returns."""
+    since = worker.started_at - ALIVE_WITHIN
+    with transaction.atomic():
+        others = Worker.objects.filter(fingerprint=home.fingerprint, seen_at__gte=since).exclude(pk=worker.id)
+        is_new = not others.exists()
+        _store_workers([worker], home, worker.started_at)
     return is_new
 
 
 def runs_other_code(fingerprint: str, now: datetime) -> bool:
     """Tell whether a living worker runs other code than that."""
-    return Worker.objects.filter(seen_at__gte=now - FORGET_AFTER).exclude(fingerprint=fingerprint).exists()
+    return Worker.objects.filter(seen_at__gte=now - ALIVE_WITHIN).exclude(fingerprint=fingerprint).exists()
 
 
-def beat(supervisor: str, workers: list[str], now: datetime) -> None:
-    """Say that the supervisor and these workers of it are alive; forget its other workers and the long dead."""
-    Supervisor.objects.filter(pk=supervisor).update(seen_at=now)
-    Worker.objects.filter(pk__in=workers).update(seen_at=now)
-    Worker.objects.filter(supervisor_id=supervisor).exclude(pk__in=workers).delete()
-    Supervisor.objects.filter(seen_at__lt=now - FORGET_AFTER).delete()
+def beat(
+    host: str, supervisor: Process, workers: Sequence[Process], starting: Sequence[str], home: Home, now: datetime
+) -> None:
+    """Say that the supervisor and these workers are alive; forget its others, but those that are starting.
+
+    Those register themselves, for only they know whether their code is new. Durable when it returns.
+    """
+    row = Supervisor(id=supervisor.id, host=host, pid=supervisor.pid, started_at=supervisor.started_at, seen_at=now)
+    with transaction.atomic():
+        Supervisor.objects.bulk_create(
+            [row], update_conflicts=True, unique_fields=["id"], update_fields=["host", "pid", "seen_at"]
+        )
+        _store_workers(workers, home, now)
+        gone = Worker.objects.filter(supervisor_id=supervisor.id, seen_at__lt=now)
+        gone.exclude(pk__in=[*starting, *(worker.id for worker in workers)]).delete()
 
 
 def note_sweep(supervisor: str, now: datetime) -> None:
@@ -49,4 +77,30 @@ def note_sweep(supervisor: str, now: datetime) -> None:
 
 def remove_supervisor(supervisor: str) -> None:
     """Forget a supervisor that ends, with its workers."""
+    Worker.objects.filter(supervisor_id=supervisor).delete()
     Supervisor.objects.filter(pk=supervisor).delete()
+
+
+def prune(now: datetime) -> None:
+    """Forget processes that nobody has seen for a day: their supervisor was killed and never came back."""
+    Worker.objects.filter(seen_at__lt=now - PRUNE_AFTER).delete()
+    Supervisor.objects.filter(seen_at__lt=now - PRUNE_AFTER).delete()
+
+
+def _store_workers(workers: Sequence[Process], home: Home, now: datetime) -> None:
+    rows = [
+        Worker(
+            id=worker.id,
+            supervisor_id=home.supervisor,
+            queue=home.queue,
+            pid=worker.pid,
+            fingerprint=home.fingerprint,
+            started_at=worker.started_at,
+            seen_at=now,
+        )
+        for worker in workers
+    ]
+    if rows:
+        Worker.objects.bulk_create(
+            rows, update_conflicts=True, unique_fields=["id"], update_fields=["supervisor_id", "pid", "seen_at"]
+        )

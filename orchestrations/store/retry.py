@@ -11,6 +11,7 @@ from django.db import Error, InterfaceError, OperationalError
 LOCK_WAIT = ("55P03",)
 """`lock_timeout` has passed: somebody else keeps a row."""
 
+CONFLICT = "40"
 TRANSIENT_CLASSES = ("08", "25", "40", "53", "57", "58")
 """Connection, transaction state, rollback by conflict, resources, operator intervention, system error."""
 
@@ -20,6 +21,11 @@ _BUSY = ("database is locked", "database table is locked", "database schema is l
 def is_lock_wait(error: Error) -> bool:
     """Tell whether somebody else's lock was waited for in vain."""
     return _state(error) in LOCK_WAIT or any(text in str(error) for text in _BUSY)
+
+
+def is_conflict(error: Error) -> bool:
+    """Tell whether the transaction was rolled back because of another one: a deadlock, a serialization failure."""
+    return _state(error)[:2] == CONFLICT
 
 
 def is_transient(error: Error) -> bool:

@@ -1,10 +1,12 @@
-"""Imports point inward, and the pure rings live without any framework (architecture §4.4)."""
+"""Imports point inward, and the pure rings live without any framework (docs/architecture.md, import rules)."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from collections.abc import Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -47,7 +49,7 @@ def test_import_contracts_hold() -> None:
 def test_door_and_pure_rings_import_without_any_framework() -> None:
     pure = modules("orchestrations/engine", "orchestrations/authoring")
     names = ["orchestrations", "orchestrations.errors"]
-    names += [source.name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for source in pure]
+    names += [_dotted(source.name) for source in pure]
     result = run(names)
     assert result.stdout.strip() == "imported", result.stderr
 
@@ -56,6 +58,19 @@ def test_door_and_pure_rings_import_without_any_framework() -> None:
 def test_what_needs_a_framework_is_really_refused_there(name: str) -> None:
     """The test above could not fail otherwise."""
     assert "must not be imported here" in run([name]).stderr
+
+
+def test_no_modules_import_each_other_in_a_circle_not_even_for_types() -> None:
+    """What is imported within a function is left out: it is the way to load something late."""
+    names = {_dotted(source.name): source for source in modules()}
+    graph = {name: _imported(source.tree.body) & set(names) - {name} for name, source in names.items()}
+    assert sum(map(len, graph.values())) > 100
+    TopologicalSorter(graph).prepare()  # CycleError names the circle
+
+
+def test_import_for_types_counts_for_a_circle() -> None:
+    source = "import a.b\nif TYPE_CHECKING:\n    from c import d\ndef f():\n    import late\n"
+    assert _imported(ast.parse(source).body) == {"a.b", "c", "c.d"}
 
 
 def test_only_conf_reads_djangos_settings() -> None:
@@ -72,6 +87,24 @@ def test_only_conf_reads_djangos_settings() -> None:
         if name.endswith("models.py") and _uses_only_user_model(name):
             readers.discard(name)
     assert readers == set()
+
+
+def _dotted(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def _imported(statements: Sequence[ast.stmt]) -> set[str]:
+    """Return what statements import, and what may be a module of that name, outside of functions."""
+    found: set[str] = set()
+    for statement in statements:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(statement, ast.ImportFrom) and statement.module:
+            found |= {statement.module, *(f"{statement.module}.{alias.name}" for alias in statement.names)}
+        elif isinstance(statement, ast.Import):
+            found |= {alias.name for alias in statement.names}
+        found |= _imported([inner for inner in ast.iter_child_nodes(statement) if isinstance(inner, ast.stmt)])
+    return found
 
 
 def _uses_only_user_model(name: str) -> bool:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from tests.architecture.sources import length, modules, relative, scripts, templates
+import ast
+import re
+import tomllib
+from collections import Counter
+from statistics import median
 
+from tests.architecture.sources import ROOT, Source, length, modules, relative, scripts, templates
+
+MEDIAN_LINES = 120
 MODULE_LINES, FUNCTION_LINES, VIEW_LINES, PARTIAL_LINES, SCRIPT_LINES = 300, 40, 25, 60, 150
 
 ALLOWED: dict[str, str] = {}
@@ -13,6 +20,27 @@ ALLOWED: dict[str, str] = {}
 def test_modules_have_at_most_300_lines() -> None:
     sizes = {source.name: len(source.text.splitlines()) for source in modules()}
     assert _too_big(sizes, MODULE_LINES) == {}
+
+
+def test_half_of_the_modules_have_at_most_120_lines() -> None:
+    assert median(len(source.text.splitlines()) for source in modules()) <= MEDIAN_LINES
+
+
+def test_no_line_holds_three_statements() -> None:
+    assert [place for source in modules() for place in _crowded(source)] == []
+    found = [f"{relative(path)}:{n}" for path in scripts() for n in _crowded_lines(path.read_text())]
+    assert found == []
+
+
+def test_crowded_lines_are_found() -> None:
+    lines = ["a(); b();", "a(); b(); c();", "for (a; b; c) d();", "const text = 'a; b; c; d';", "x(); // a; b; c"]
+    assert _crowded_lines("\n".join(lines)) == [2]
+
+
+def test_complexity_of_functions_is_bounded_by_the_linter() -> None:
+    lint = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    assert ("C90" in lint["select"], lint["mccabe"]["max-complexity"]) == (True, 10)
+    assert [source.name for source in modules() if "noqa: C901" in source.text] == []
 
 
 def test_functions_have_at_most_40_lines() -> None:
@@ -42,6 +70,18 @@ def test_exceptions_exist_and_say_why() -> None:
     found |= {relative(path) for path in (*templates(), *scripts())}
     assert set(ALLOWED) <= found
     assert all(len(reason) > 20 for reason in ALLOWED.values())
+
+
+def _crowded(source: Source) -> list[str]:
+    """Return the lines of a module on which three statements or more begin."""
+    lines = Counter(node.lineno for node in ast.walk(source.tree) if isinstance(node, ast.stmt))
+    return [f"{source.name}:{line}" for line, count in lines.items() if count > 2]
+
+
+def _crowded_lines(script: str) -> list[int]:
+    """Return the lines of a script that hold three statements or more; texts, comments and loops do not count."""
+    plain = [re.sub(r"//.*|for \(.*?\)|'.*?'|\".*?\"|`.*?`", "", line) for line in script.splitlines()]
+    return [number for number, line in enumerate(plain, 1) if line.count(";") > 2]
 
 
 def _too_big(sizes: dict[str, int], limit: int) -> dict[str, int]:

@@ -82,7 +82,7 @@ def test_migrations_say_what_the_models_say() -> None:
 
 
 def test_every_index_says_which_query_it_is_for() -> None:
-    """§4.12: in a comment above it."""
+    """In a comment above it."""
     text = (ROOT / "orchestrations/store/models.py").read_text().splitlines()
     bare = [
         number

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime
 from pathlib import Path
+from time import sleep as pause
 from typing import Any
 
 import pytest
 
 import orchestrations
+from orchestrations import checks
 from orchestrations.authoring.lint import ADVICE, check_function, check_source
+from orchestrations.authoring.registry import ACTIVITY, ORCHESTRATOR, Function, Registry, registry
 
 ROOT = Path(orchestrations.__file__).parent
 PURE = sorted([*(ROOT / "engine").glob("*.py"), *(ROOT / "authoring").glob("*.py"), ROOT / "errors.py"])
@@ -79,6 +83,31 @@ def test_function_is_checked_with_the_lines_of_its_file() -> None:
     assert str(finding[0]) == f"line {line}: datetime.now (clock). {ADVICE['clock']}"
 
 
+def sleeps(context: Any) -> Any:
+    pause(1)
+    yield context.call_activity("A")
+
+
+def test_what_the_module_imports_is_known_by_its_name_there() -> None:
+    assert [f.what for f in check_function(sleeps)] == ["time.sleep"]
+    assert [f.what for f in check_function(functools.wraps(sleeps)(lambda context: sleeps(context)))] == ["time.sleep"]
+
+
+def test_system_check_warns_of_an_orchestrator_with_file_and_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Registry()
+    monkeypatch.setattr(checks, "registry", held)
+    held.add(Function(ORCHESTRATOR, "Sleeps", sleeps, 1))
+    held.add(Function(ORCHESTRATOR, "Fine", lambda context: None, 1))
+    held.add(Function(ORCHESTRATOR, "NoSource", eval("lambda context: print()"), 1))
+    held.add(Function(ORCHESTRATOR, "NoFunction", len, 1))
+    held.add(Function(ACTIVITY, "MaySleep", sleeps, 1))
+    [warning] = checks.check_orchestrators(None)
+    assert warning.id == "orchestrations.W010"
+    line = sleeps.__code__.co_firstlineno + 1
+    assert warning.msg == f"{__file__}:{line}: the orchestrator 'Sleeps' uses time.sleep (clock)."
+    assert warning.hint == ADVICE["clock"]
+
+
 @pytest.mark.parametrize("path", PURE, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_pure_rings_have_no_clock_no_chance_and_no_io(path: Path) -> None:
     """`id` tells apart objects of one call, and nothing that is kept depends on it."""
@@ -88,8 +117,6 @@ def test_pure_rings_have_no_clock_no_chance_and_no_io(path: Path) -> None:
 
 def test_samples_orchestrators_are_clean() -> None:
     """What we show to authors keeps the rules that we tell them."""
-    from orchestrations.authoring.registry import ORCHESTRATOR, registry
-
     samples = [f for f in registry.functions() if f.kind == ORCHESTRATOR and ".samples." in f.call.__module__]
     assert samples
     assert {f.name: check_function(f.call) for f in samples if check_function(f.call)} == {}

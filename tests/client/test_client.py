@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
@@ -101,6 +102,8 @@ BAD_IDS = [
     ("", "length 0"),
     ("a" * 257, "length 257"),
     ("@counter@key", "starts with '@'"),
+    (".", "'.' cannot stand in a URL"),
+    ("..", "'..' cannot stand in a URL"),
     ("a/b", "character 2 is '/'"),
     ("a\\b", "character 2"),
     ("a#", "character 2 is '#'"),
@@ -121,7 +124,7 @@ def test_a_bad_instance_id_is_refused_with_the_rule(client: DurableClient) -> No
 
 
 def test_a_good_instance_id_is_kept_as_it_is(client: DurableClient) -> None:
-    good = ["a", "a" * 256, "Größe 3:ä@b", "..", "-"]
+    good = ["a", "a" * 256, "Größe 3:ä@b", "...", "-"]
     assert [client.start_new("plain", instance_id) for instance_id in good] == good
     drain()
     assert {status_of(instance_id) for instance_id in good} == {Status.COMPLETED}
@@ -237,6 +240,8 @@ BAD_TAGS: list[dict[Any, Any]] = [
     {"n": 1},
     {1: "n"},
     {"durabletask.secret": "x"},
+    {"DurableTask.secret": "x"},
+    {"durabletask.DISPLAYNAME": "x"},
     *({"n": text} for text in UNSTORABLE),
     *({text: "v"} for text in UNSTORABLE),
 ]
@@ -255,6 +260,68 @@ def test_tags_at_the_limit_are_kept(client: DurableClient) -> None:
     assert client.get_status(instance_id).tags == tags
 
 
+WRONG_STARTS: list[tuple[dict[str, Any], str, str]] = [
+    ({"instance_id": 5}, "instance-id.invalid", "length int"),
+    ({"instance_id": ["a"]}, "instance-id.invalid", "length list"),
+    ({"version": 2}, "name.invalid", "The version of an orchestrator must be a text"),
+    ({"version": 0}, "name.invalid", "The version of an orchestrator must be a text"),
+    ({"if_exists": ["error"]}, "if-exists.invalid", "if_exists must be one of"),
+    ({"tags": [1]}, "tags.invalid", "must be a mapping of texts, not list"),
+    ({"tags": "a=b"}, "tags.invalid", "must be a mapping of texts, not str"),
+    ({"tags": 0}, "tags.invalid", "must be a mapping of texts, not int"),
+    ({"start_at": "2030"}, "time.invalid", "start_at must be a datetime, not str"),
+    ({"start_at": 5}, "time.invalid", "start_at must be a datetime, not int"),
+    ({"start_at": timedelta.max}, "time.invalid", "dates end with the year 9999"),
+    ({"start_at": datetime.max.replace(tzinfo=timezone(timedelta(hours=-1)))}, "time.invalid", "beyond the years"),
+    ({"priority": "1"}, "priority.invalid", "not '1'"),
+    ({"priority": 1.5}, "priority.invalid", "not 1.5"),
+    ({"priority": True}, "priority.invalid", "not True"),
+    ({"priority": 10**5000}, "priority.invalid", "a whole number from -9 to 9"),
+    ({"priority": None}, "priority.invalid", "not None"),
+    ({"input_json": 5}, "json.type", "The input as JSON must be a text, not int"),
+    ({"input_json": b"{}"}, "json.type", "not bytes"),
+    ({"input_json": "1", "client_input": 2}, "json.type", "The input is given twice"),
+    ({"client_input": {1: 2, "1": 3}}, "result.not-serializable", "the keys 1 and '1' are one name at $"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "words"), WRONG_STARTS, ids=range(len(WRONG_STARTS)))
+def test_a_start_with_an_argument_of_a_wrong_type_is_refused_with_the_rule(
+    client: DurableClient, arguments: dict[str, Any], code: str, words: str
+) -> None:
+    error = refused(lambda: client.start_new("plain", **arguments))
+    assert error.code == code
+    assert words in error.message
+
+
+@pytest.mark.parametrize("name", [5, None, "", len])
+def test_what_is_no_name_of_an_orchestrator_is_refused(client: DurableClient, name: Any) -> None:
+    assert refused(lambda: client.start_new(name)).code == "name.invalid"
+
+
+@pytest.mark.parametrize("instance_id", [5, None, ["live"], b"live", object()])
+def test_every_call_refuses_an_id_of_a_wrong_type(client: DurableClient, instance_id: Any) -> None:
+    calls = [order for _, order in orders(client, instance_id)]
+    calls += [partial(client.get_status, instance_id), partial(client.wait_for_completion, instance_id, 0)]
+    assert [refused(call).code for call in calls] == ["instance-id.invalid"] * 6
+
+
+def test_every_call_refuses_other_arguments_of_a_wrong_type(client: DurableClient, live: str) -> None:
+    wrong: list[tuple[Callable[[], Any], str]] = [
+        (lambda: client.raise_event(live, 123), "name.invalid"),  # type: ignore[arg-type]
+        (lambda: client.raise_event(live, "e", event_id=5), "event-id.invalid"),  # type: ignore[arg-type]
+        (lambda: client.raise_event(live, "e", data_json=5), "json.type"),  # type: ignore[arg-type]
+        (lambda: client.raise_event(live, "e", 1, data_json="1"), "json.type"),
+        (lambda: client.terminate(live, 5), "reason.invalid"),  # type: ignore[arg-type]
+        (lambda: client.suspend(live, None), "reason.invalid"),  # type: ignore[arg-type]
+        (lambda: client.resume(live, b"why"), "reason.invalid"),  # type: ignore[arg-type]
+        (lambda: client.wait_for_completion(live, "5"), "time.invalid"),  # type: ignore[arg-type]
+        (lambda: client.wait_for_completion(live, float("nan")), "time.invalid"),
+        (lambda: DurableClient(5), "name.invalid"),  # type: ignore[arg-type]
+    ]
+    assert [refused(call).code for call, _ in wrong] == [code for _, code in wrong]
+
+
 @pytest.mark.parametrize("priority", [-10, 10])
 def test_a_priority_out_of_range_is_refused(client: DurableClient, priority: int) -> None:
     assert refused(lambda: client.start_new("plain", priority=priority)).code == "priority.invalid"
@@ -270,6 +337,14 @@ def test_a_start_without_a_zone_is_taken_as_utc(client: DurableClient) -> None:
     at = datetime.now(UTC) + timedelta(hours=2)
     instance_id = client.start_new("plain", start_at=at.replace(tzinfo=None))
     assert Schedule.objects.get(instance__instance_id=instance_id).due_at == at
+
+
+def test_a_start_may_be_given_as_a_time_from_now(client: DurableClient) -> None:
+    instance_id = client.start_new("plain", start_at=timedelta(hours=2))
+    drain()
+    assert status_of(instance_id) is Status.PENDING
+    body = json.loads(InboxMessage.objects.get(instance__instance_id=instance_id).body)
+    assert body["ScheduledStartTime"] > f"{datetime.now(UTC) + timedelta(hours=1, minutes=59):%Y-%m-%dT%H:%M}"
 
 
 # --- instances that are not there, or have ended
@@ -315,6 +390,18 @@ def test_an_event_id_that_an_ended_instance_refused_is_not_used_up(client: Durab
     refused(lambda: client.raise_event(live, "e", event_id="x"))
     client.start_new("wait_for", live, ["e"])
     assert client.raise_event(live, "e", event_id="x") is True
+
+
+def test_an_event_that_is_sent_again_after_the_end_is_a_quiet_no(client: DurableClient) -> None:
+    """EVT-5: who sends at least once gets no error for his own success."""
+    live = client.start_new("wait_for", client_input=["e"])
+    assert client.raise_event(live, "e", event_id="x") is True
+    drain()
+    assert status_of(live) is Status.COMPLETED
+    before = dump_tables()
+    assert client.raise_event(live, "e", event_id="x") is False
+    assert dump_tables() == before
+    assert refused(lambda: client.raise_event(live, "e", event_id="y")).code == "instance.terminal"
 
 
 def test_a_full_inbox_refuses_an_event(client: DurableClient, live: str, settings: Any) -> None:
@@ -404,6 +491,22 @@ def test_waiting_returns_the_end_or_times_out(client: DurableClient, live: str) 
     client.raise_event(live, "never", 5)
     drain()
     assert client.wait_for_completion(live).output == [5]
+
+
+def test_waiting_takes_a_timedelta(client: DurableClient, live: str) -> None:
+    with pytest.raises(TimeoutError, match=r"after 0\.05 s"):
+        client.wait_for_completion(live, timedelta(seconds=0.05))
+
+
+def test_waiting_within_a_transaction_is_refused_with_a_sentence(client: DurableClient, live: str) -> None:
+    with transaction.atomic():
+        started = client.start_new("plain")
+        for instance_id in (started, live):
+            with pytest.raises(InvalidError, match="no worker sees what was started in it before it commits") as caught:
+                client.wait_for_completion(instance_id, 5)
+            assert caught.value.code == "transaction.open"
+    drain()
+    assert client.wait_for_completion(started, 5).output == "done"
 
 
 def test_termination_can_spare_the_children(client: DurableClient) -> None:

@@ -197,6 +197,22 @@ def test_second_decision_reads_whose_the_first_was(is_consumed: bool) -> None:
     assert list(results) == [("Ana", "reject", "done"), ("Ben", "approve", "refused")]
 
 
+def test_two_waits_of_one_name_are_two_decisions_each_accepted_once() -> None:
+    instance_id, first = _approval("two_of_two")
+    Operations(_approver("Ana"), HUB).decide(instance_id, first, Outcome.APPROVED)
+    with pytest.raises(AlreadyDecidedError, match="Already approved by Ana"):
+        Operations(_approver("Ben"), HUB).decide(instance_id, first, Outcome.APPROVED)
+    drain()
+    [(second, wait)] = list_open(queries.get_instance(HUB, instance_id))
+    assert (second != first, wait.name) == (True, "approval")
+    Operations(make_actor("Ben", "approver"), HUB).decide(instance_id, second, Outcome.APPROVED)
+    for decision_id in (first, second):
+        with pytest.raises(AlreadyDecidedError):
+            Operations(_approver("Cleo"), HUB).decide(instance_id, decision_id, Outcome.REJECTED, "late")
+    drain()
+    assert DurableClient().get_status(instance_id).output == ["Ana", "Ben"]
+
+
 def test_decision_that_nobody_asked_for() -> None:
     row = make_row()
     with pytest.raises(NotWaitingError):

@@ -201,6 +201,33 @@ def still_running(context: Any) -> Any:
     yield context.call_activity("C")
 
 
+def failure_caught_by_a_base(context: Any) -> Any:
+    try:
+        yield context.call_activity("Parse")
+    except ValueError as error:
+        return str(error)
+
+
+def nested_fan_in_with_failures(context: Any) -> Any:
+    calls = [context.call_activity("A", number) for number in range(3)]
+    yield context.task_all([context.task_all(calls[:2]), calls[2]])
+
+
+def two_of_two(context: Any) -> Any:
+    both = [context.wait_for_external_event("Approval", 60), context.wait_for_external_event("Approval", 60)]
+    return (yield context.task_all(both))
+
+
+async def exit_in_the_body(context: Any) -> Any:
+    await context.call_activity("A")
+    raise SystemExit(4)
+
+
+def child_after_child(context: Any) -> Any:
+    first = yield context.call_sub_orchestrator("Child", 1, version="2")
+    return (yield context.call_sub_orchestrator("Child", first))
+
+
 SCENARIOS = [
     Scenario(hello_sequence, [[done(1, "Hello Tokyo!")], [done(2, "Hello Seattle!")]]),
     Scenario(hello_coroutine, [[done(1, "Hello Tokyo!")], [done(2, "Hello Seattle!")]]),
@@ -240,6 +267,11 @@ SCENARIOS = [
     Scenario(own_failure, [[fired(1, 1)]]),
     Scenario(ids_and_times, [[fired(1, 1)]]),
     Scenario(still_running, [[raised("B", None)]]),
+    Scenario(failure_caught_by_a_base, [[failed(1, json.JSONDecodeError("bad", "{", 0))]]),
+    Scenario(nested_fan_in_with_failures, [[failed(2, "two"), failed(3, "three")], [failed(1, "one")]]),
+    Scenario(two_of_two, [[raised("approval", "Ana")], [raised("Approval", "Ben")]]),
+    Scenario(exit_in_the_body, [[done(1)]]),
+    Scenario(child_after_child, [[child_done(1, 2)], [child_done(2, 3)]]),
 ]
 
 

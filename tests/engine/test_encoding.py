@@ -39,6 +39,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "parent": PARENTS,
     "recurse": st.booleans(),
     "is_named": st.just(True),
+    "undone": st.lists(st.integers(1)).map(tuple),
     "extra": st.dictionaries(TEXT.map(lambda name: f"X-{name}"), st.integers() | TEXT | st.none(), max_size=2),
 }
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import dataclasses
+import gc
+import json
 import sys
 from typing import Any, cast
 
 import pytest
 
+from orchestrations.engine.exceptions import CUT
+from orchestrations.engine.execution import TurnAborted
+from orchestrations.engine.failure_types import RECENT, failure_type, raised_type, register_error
 from orchestrations.engine.failures import (
-    CUT,
     MESSAGE_LIMIT,
     TRACE_LIMIT,
     FailureDetails,
     NonRetriableError,
     TaskFailedError,
-    failure_type,
-    register_error,
 )
+from orchestrations.engine.retries import RetryOptions
 from orchestrations.engine.state import Status
-from tests.builders import Play, child_failed, done, failed, failure, run
+from tests.builders import child_failed, done, failed, failure, run
 
 
 class CardDeclined(Exception):
@@ -313,24 +317,318 @@ def test_chain_of_causes_that_goes_in_a_circle_ends() -> None:
     assert depth < 20
 
 
-@pytest.mark.parametrize("error", [BaseException("odd"), BaseExceptionGroup("g", [GeneratorExit()])])
-def test_orchestrator_that_raises_something_outside_of_exception_fails_and_its_process_lives(
-    error: BaseException,
+class HardStop(BaseException):
+    """The author's own."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BaseException("odd"),
+        BaseExceptionGroup("g", [GeneratorExit()]),
+        HardStop("odd"),
+        SystemExit("odd"),
+        KeyboardInterrupt("odd"),
+        GeneratorExit("odd"),
+        asyncio.CancelledError("odd"),
+        TurnAborted("odd"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_whatever_an_orchestrator_raises_fails_the_instance_once_with_type_and_text(
+    error: BaseException, is_first: bool
 ) -> None:
     def f(context: Any) -> Any:
+        if is_first:
+            raise error
         yield context.call_activity("A")
         raise error
 
-    assert run(f, done(1)).last.status is Status.FAILED
+    async def g(context: Any) -> Any:
+        if not is_first:
+            await context.call_activity("A")
+        raise error
+
+    for function in (f, g):
+        play = run(function) if is_first else run(function, done(1))
+        assert play.last.status is Status.FAILED
+        details = play.last.failure
+        assert details is not None
+        assert details.error_type == f"{type(error).__module__}.{type(error).__qualname__}"
+        assert details.message == str(error)
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
-def test_what_is_meant_for_the_process_passes_through(error: BaseException) -> None:
+def test_handle_of_retries_that_raises_something_outside_of_exception_fails_the_instance() -> None:
+    def stop(details: FailureDetails) -> bool:
+        raise SystemExit(4)
+
+    def f(context: Any) -> Any:
+        yield context.call_activity("A", retry=RetryOptions(1, 3, handle=stop))
+
+    plan = run(f, failed(1, attempt=1)).last
+    assert plan.failure is not None
+    assert (plan.failure.error_type, plan.failure.message) == ("builtins.SystemExit", "4")
+
+
+def test_result_whose_own_code_raises_fails_the_instance() -> None:
+    class Odd(dict[str, Any]):
+        def items(self) -> Any:
+            raise KeyboardInterrupt("items")
+
+    plan = run(lambda context: Odd(a=1)).last
+    assert plan.failure is not None
+    assert plan.failure.error_type == "builtins.KeyboardInterrupt"
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), HardStop(), ValueError()])
+def test_body_that_raises_while_it_is_closed_lets_nothing_out(error: BaseException) -> None:
+    """ORC-4."""
+
+    def f(context: Any) -> Any:
+        try:
+            yield context.call_activity("A")
+        finally:
+            raise error
+
+    play = run(f)
+    play.turn.close()
+    assert play.turn.is_sealed
+
+
+def _odd_classes() -> dict[str, type[Exception]]:
+    """Return exception classes that misbehave; not of this module, whose attributes pytest looks at."""
+
+    class OddMeta(type):
+        """Answers for nothing."""
+
+        def __eq__(cls, other: object) -> bool:
+            raise SystemExit("eq")
+
+        __hash__ = type.__hash__
+
+        def __getattribute__(cls, name: str) -> Any:
+            raise SystemExit(name)
+
+    def _raiser(self: Any, *args: Any) -> Any:
+        raise SystemExit("never")
+
+    class OddText(Exception):
+        __str__ = __repr__ = _raiser
+
+    class OddAttributes(Exception):
+        __getattribute__ = _raiser
+
+    class OddCause(Exception):
+        __cause__ = __context__ = __suppress_context__ = property(_raiser)
+
+    class OddClass(Exception, metaclass=OddMeta):
+        pass
+
+    class OddTruth(Exception):
+        __bool__ = __len__ = __eq__ = __hash__ = _raiser
+
+    class OddModule(Exception):
+        __module__ = 5  # type: ignore[assignment]
+
+    class OddFacts(Exception):
+        """Looks like a task's failure."""
+
+        sequence: Any = [1]
+        details: Any = {}
+        failures: Any = 5
+
+    class TextOfItsOwn(str):
+        def replace(self, *args: Any) -> Any:
+            raise SystemExit("never")
+
+        encode = replace  # type: ignore[assignment]
+
+    class OddString(Exception):
+        def __str__(self) -> str:
+            return TextOfItsOwn("text")
+
+    return {
+        "text": OddText,
+        "attributes": OddAttributes,
+        "cause": OddCause,
+        "class": OddClass,
+        "truth": OddTruth,
+        "module": OddModule,
+        "facts": OddFacts,
+        "string": OddString,
+    }
+
+
+@pytest.mark.parametrize("odd_one", ["text", "attributes", "cause", "class", "truth", "module", "facts", "string"])
+@pytest.mark.parametrize("is_inner", [False, True])
+def test_exception_whose_class_misbehaves_is_recorded_all_the_same(odd_one: str, is_inner: bool) -> None:
+    kind = _odd_classes()[odd_one]
+
     def f(context: Any) -> Any:
         yield context.call_activity("A")
-        raise error
+        if not is_inner:
+            raise kind("odd")
+        try:
+            raise kind("odd")
+        except BaseException as cause:
+            raise ExceptionGroup("outer", [cause]) from cause  # type: ignore[type-var]
 
-    play = Play(f)
-    play.start()
-    with pytest.raises(type(error)):
-        play.go(done(1))
+    play = run(f, done(1))
+    details = play.last.failure
+    assert details is not None
+    odd = details.inner_failure if is_inner else details
+    assert odd is not None
+    assert odd.error_type.rpartition(".")[2].startswith("Odd")
+    assert FailureDetails.from_members(json.loads(json.dumps(details.to_members()))) == details
+
+
+def test_task_failure_whose_facts_the_code_has_spoilt_is_recorded_all_the_same() -> None:
+    def f(context: Any) -> Any:
+        try:
+            yield context.call_activity("A")
+        except TaskFailedError as error:
+            spoilt: Any = error
+            spoilt.sequence, spoilt.details, spoilt.message, spoilt.failures = "x", 5, None, (1, "y")
+            raise
+
+    plan = run(f, failed(1)).last
+    assert plan.failure is not None
+    assert plan.failure.error_type.endswith(".ValueError")
+
+
+def test_task_failure_of_the_authors_own_making_is_described_as_itself() -> None:
+    def f(context: Any) -> Any:
+        raise TaskFailedError("my own")
+
+    plan = run(f).last
+    assert plan.failure is not None
+    assert (plan.failure.error_type, plan.failure.message) == (
+        "orchestrations.engine.failures.TaskFailedError",
+        "my own",
+    )
+
+
+def test_error_that_is_compared_with_nothing_is_recorded_all_the_same() -> None:
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise SystemExit("never")
+
+    def f(context: Any) -> Any:
+        raise RuntimeError(Odd())
+
+    assert run(f).last.status is Status.FAILED
+
+
+# --- groups
+
+
+def test_group_has_its_first_member_inside_and_is_what_its_members_are() -> None:
+    group = ExceptionGroup("two", [ExceptionGroup("one", [ConnectionRefusedError("away")]), KeyError("k")])
+    details = failure(group)
+    assert details.error_type == "builtins.ExceptionGroup"
+    assert details.inner_failure is not None
+    assert (details.inner_failure.error_type, details.inner_failure.message) == (
+        "builtins.ConnectionRefusedError",
+        "away",
+    )
+    answers = [
+        details.is_caused_by(kind) for kind in (ConnectionError, "OSError", KeyError, ExceptionGroup, ValueError)
+    ]
+    assert answers == [True, True, True, True, False]
+    assert FailureDetails.from_members(details.to_members()) == details
+
+
+def test_group_with_a_cause_has_that_inside() -> None:
+    group = ExceptionGroup("g", [KeyError("k")])
+    group.__cause__ = ValueError("why")
+    inner = failure(group).inner_failure
+    assert inner is not None
+    assert inner.error_type == "builtins.ValueError"
+
+
+def test_group_of_task_failures_names_their_chains_at_the_end() -> None:
+    """RWD-2."""
+
+    def f(context: Any) -> Any:
+        found = []
+        for task in [context.call_activity("A"), context.call_activity("B")]:
+            try:
+                yield task
+            except TaskFailedError as error:
+                found.append(error)
+        raise ExceptionGroup("both", found)
+
+    completed = run(f, failed(1), failed(2)).last.events[-2]
+    assert getattr(completed, "failed_tasks", None) == (1, 2)
+
+
+# --- the bases of what was raised
+
+
+class CardStolen(CardDeclined):
+    """Not declared itself."""
+
+
+@pytest.mark.parametrize(
+    ("raised_error", "kind", "is_caught"),
+    [
+        (json.JSONDecodeError("bad", "{", 0), ValueError, True),
+        (json.JSONDecodeError("bad", "{", 0), KeyError, False),
+        (CardStolen(1, reason="r"), CardDeclined, True),
+        (ConnectionRefusedError("no"), ConnectionError, True),
+        (ConnectionRefusedError("no"), OSError, True),
+    ],
+)
+def test_failure_is_caught_by_every_base_that_is_builtin_or_declared(
+    raised_error: Exception, kind: type[Exception], is_caught: bool
+) -> None:
+    """FAIL-4."""
+    plan = run(catching(kind), failed(1, raised_error)).last
+    assert plan.status is (Status.COMPLETED if is_caught else Status.FAILED)
+
+
+def test_failure_with_known_bases_is_still_caught_by_its_name() -> None:
+    """FAIL-4."""
+    kind = failure_type("json.decoder.JSONDecodeError")
+    assert run(catching(kind), failed(1, json.JSONDecodeError("bad", "{", 0))).output[0] == "JSONDecodeError"
+    assert issubclass(raised_type(failure(json.JSONDecodeError("bad", "{", 0))), kind)
+
+
+def test_bases_that_cannot_be_combined_are_left_out_one_by_one() -> None:
+    """FAIL-5."""
+    properties = {"bases": ["builtins.OSError", "builtins.UnicodeDecodeError", "builtins.KeyError", 5, "builtins.int"]}
+    made = raised_type(FailureDetails("a.Mixed", "m", properties=properties))
+    assert [issubclass(made, kind) for kind in (OSError, UnicodeDecodeError, KeyError)] == [True, False, True]
+    made.make("text", FailureDetails("a.Mixed", "m"), kind="activity", sequence=1, attempts=1)
+
+
+@pytest.mark.parametrize("bases", [None, 5, "builtins.ValueError", {"a": 1}])
+def test_bases_that_are_none_are_ignored(bases: Any) -> None:
+    details = FailureDetails("a.B", "m", properties={"bases": bases, "members": bases})
+    assert raised_type(details) is failure_type("a.B")
+    assert not details.is_caused_by(ValueError)
+
+
+@pytest.mark.parametrize("name", ["StopIteration", "StopAsyncIteration", "ExceptionGroup", "SystemExit"])
+def test_bases_that_must_not_be_raised_are_ignored(name: str) -> None:
+    """FAIL-5."""
+    details = FailureDetails("a.B", "m", properties={"bases": [f"builtins.{name}"]})
+    assert raised_type(details) is failure_type("a.B")
+
+
+def test_classes_made_for_names_from_payloads_do_not_pile_up_but_those_in_use_stay() -> None:
+    held = failure_type("pile.Held")
+    for number in range(2_000):
+        raised_type(FailureDetails(f"pile.N{number}", "m", properties={"bases": ["builtins.ValueError"]}))
+    gc.collect()
+    names = {kind.__name__ for kind in TaskFailedError.__subclasses__()}
+    assert failure_type("pile.Held") is held
+    assert "N0" not in names
+    assert len([name for name in names if name.startswith("N")]) <= RECENT
+
+
+@pytest.mark.parametrize("thing", [KeyboardInterrupt, "ValueError", ValueError("x"), int])
+def test_only_exception_classes_can_be_declared(thing: Any) -> None:
+    with pytest.raises(TypeError, match="derives from Exception"):
+        register_error(thing)

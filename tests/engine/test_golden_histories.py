@@ -18,6 +18,7 @@ from orchestrations.engine.events import (
     OrchestratorCompleted,
     TaskScheduled,
 )
+from orchestrations.engine.execution import Execution
 from orchestrations.engine.matching import describe
 from orchestrations.engine.state import Status, fold
 from orchestrations.engine.turn import Turn
@@ -93,7 +94,7 @@ def test_completed_instance_fails_replay_too(scenario: Scenario) -> None:
         return
 
     with pytest.raises(NondeterminismError) as caught:
-        Turn(lambda turn: _longer(scenario, turn)).replay(events)
+        Turn(lambda execution: _longer(scenario, execution)).replay(events)
     assert caught.value.expected == "the end of the orchestrator"
     assert caught.value.found == "nothing (it waits for activity 'Added')"
 
@@ -128,8 +129,8 @@ def test_history_of_ten_thousand_events_replays() -> None:
     assert isinstance(history.events[-1], OrchestratorCompleted)
 
 
-def _longer(scenario: Scenario, turn: Turn) -> Generator[Any, Any, None]:
+def _longer(scenario: Scenario, execution: Execution) -> Generator[Any, Any, None]:
     """Be the scenario's orchestrator with one more activity at its end."""
-    inner = body(scenario.function)(turn)
+    inner = body(scenario.function)(execution)
     yield from inner.__await__() if hasattr(inner, "__await__") else inner
-    yield OrchestrationContext(turn).call_activity("Added")
+    yield OrchestrationContext(execution).call_activity("Added")

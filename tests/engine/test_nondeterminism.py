@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrations.engine.events import ExecutionTerminated, HistoryEvent
+from orchestrations.engine.events import ExecutionRewound, ExecutionTerminated, HistoryEvent
 from orchestrations.engine.retries import RetryOptions
 from orchestrations.engine.state import Status
 from orchestrations.engine.turn import Turn
@@ -228,3 +228,45 @@ def test_retry_that_was_removed_is_noticed() -> None:
     play.go(fired(1, attempt=1))
     error = mismatch(asks_a, play.history)
     assert (error.sequence, error.expected) == (1, "a timer")
+
+
+# --- rewound histories: what a rewind will write
+
+
+def _rewound(*undone: int) -> ExecutionRewound:
+    return ExecutionRewound(timestamp=T0, reason="again", undone=undone)
+
+
+def test_chain_that_a_rewind_took_out_may_be_asked_for_where_it_is_missed() -> None:
+    """RWD-3: its rows have left the history, and the numbers of the others stay."""
+
+    def f(context: Any) -> Any:
+        both = [context.call_activity("A"), context.call_activity("B")]
+        yield context.task_all(both)
+        return (yield context.call_activity("C"))
+
+    kept = HistoryBuilder().turn(activity(1, "A")).turn(done(1)).turn(_rewound(2)).events
+    turn = Turn(body(f))
+    turn.replay(kept)
+    assert [wait["sequence"] for wait in turn.waiting()] == [2]
+    # the chain runs again: its new row comes later than its number
+    again = HistoryBuilder().turn(activity(1, "A")).turn(done(1)).turn(_rewound(2), activity(2, "B")).turn(done(2, 5))
+    turn = Turn(body(f))
+    turn.replay([*again.events[:-1], activity(3, "C"), again.events[-1]])
+    assert [wait["name"] for wait in turn.waiting()] == ["C"]
+
+
+@pytest.mark.parametrize("undone", [(), (1,), (3,)])
+def test_rewind_of_one_chain_excuses_no_other(undone: tuple[int, ...]) -> None:
+    """NDT-2: code that was changed is noticed in a rewound history, too."""
+
+    def more(context: Any) -> Any:
+        yield context.task_all([context.call_activity("A"), context.call_activity("Added")])
+
+    error = mismatch(more, HistoryBuilder().turn(activity(1, "A")).turn(_rewound(*undone)).events)
+    assert (error.sequence, error.expected, error.found) == (2, "nothing", "activity 'Added'")
+
+
+def test_rewound_history_must_still_go_on_where_it_went_on() -> None:
+    events = HistoryBuilder().turn(activity(1, "A")).turn(done(1)).turn(_rewound(7)).events
+    assert mismatch(asks_a, events).found == "the end of the orchestrator"

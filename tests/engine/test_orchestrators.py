@@ -1,11 +1,12 @@
-"""What orchestrators may be, see and do wrong (semantics §3, §7, §8; BAD-60, BAD-62)."""
+"""What orchestrators may be, see and do wrong (BAD-60, BAD-62)."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -75,6 +76,23 @@ def test_values_are_seen_as_they_are_stored_from_the_first_run_on() -> None:
     assert any(getattr(e, "input", None) == "[1,2]" for e in play.history)
 
 
+@pytest.mark.parametrize("call", [lambda: asyncio.sleep(1), lambda: asyncio.to_thread(print)], ids=["sleep", "thread"])
+def test_awaiting_asyncio_says_what_to_do_instead(call: Any) -> None:
+    """ORC-2."""
+
+    async def f(context: Any) -> Any:
+        await call()
+
+    failure = run(f).last.failure
+    assert failure is not None
+    assert failure.error_type == "builtins.TypeError"
+    assert failure.message == (
+        "An orchestrator may only yield or await tasks made by its context, not what needs an event loop, as all of "
+        "asyncio does. Use context.create_timer to wait, and move other work into an activity."
+    )
+    assert "await call()" in failure.stack_trace
+
+
 @pytest.mark.parametrize("thing", [None, 5, [], "A", object()], ids=lambda thing: type(thing).__name__)
 def test_yielding_something_else_raises_at_that_line_and_says_what_to_do(thing: Any) -> None:
     """ORC-2, BAD-62."""
@@ -85,7 +103,8 @@ def test_yielding_something_else_raises_at_that_line_and_says_what_to_do(thing: 
         except TypeError as error:
             return str(error)
 
-    assert f"not {type(thing).__name__}. Move other work into an activity." in run(f).output
+    advice = "Wait for several tasks by task_all" if thing == [] else "Move other work into an activity."
+    assert f"not {type(thing).__name__}. {advice}" in run(f).output
 
 
 def test_awaiting_a_foreign_awaitable_fails_the_instance_and_names_the_line() -> None:
@@ -369,6 +388,35 @@ def test_events_that_nobody_took_are_carried_in_order_of_arrival(preserve: bool,
     plan = play.go(done(1), raised("A", 4), after=0)
     carried = [int(e.input or "") for e in plan.next_messages if isinstance(e, EventRaised)]
     assert carried == expected
+
+
+def test_custom_status_is_kept_by_the_next_execution_until_it_sets_another() -> None:
+    """CST-1."""
+
+    def f(context: Any, number: int) -> Any:
+        seen = context.custom_status
+        if number == 1:
+            context.set_custom_status({"step": 1})
+            context.continue_as_new(2)
+            return None
+        yield context.call_activity("A")
+        return [seen, context.custom_status]
+
+    first = Play(f, 1).start()
+    second = Play(f, 2)
+    second.begin = cast(ExecutionStarted, first.next_messages[0])
+    assert not second.start().custom_status_changed
+    assert not second.go(done(1)).custom_status_changed
+    assert second.output == [{"step": 1}, {"step": 1}]
+    third = Turn(second.body)
+    third.replay(second.history)
+    assert third.execution.custom_status == '{"step":1}'
+
+
+def test_input_that_continue_as_new_does_not_give_is_absent() -> None:
+    """SRF-2."""
+    begin = Play(lambda context: context.continue_as_new(None)).start().next_messages[0]
+    assert getattr(begin, "input", "") is None
 
 
 def test_version_is_kept_unless_a_new_one_is_given() -> None:

@@ -1,4 +1,4 @@
-"""Values ↔ canonical JSON text, and every shape that must be refused (§17, BAD-60)."""
+"""Values ↔ canonical JSON text, and every shape that must be refused (LIM-1, BAD-60)."""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ class Colour(enum.StrEnum):
     [
         ((1, 2), "[1,2]"),
         ({1: True}, '{"1":true}'),
+        ({1: 1, "b": 2, None: {2: 3}}, '{"1":1,"b":2,"null":{"2":3}}'),
         (Colour.RED, '"red"'),
         ("ü\n", '"ü\\n"'),
         ("\\u0000", '"\\\\u0000"'),
@@ -87,6 +88,14 @@ def circular() -> Any:
         (["a", "\ud800"], "a lone surrogate at $[1]"),
         ({"a": ["x\x00"]}, "a NUL character at $.a.0"),
         ({"\x00": 1}, "a NUL character at $.<key>"),
+        ({"a": {float("nan"): 1}}, "a key that is the number nan at $.a"),
+        ([{"\ud800": 1}], "a key with a lone surrogate at $[0]"),
+        ([10**5_000], "a number of more than 4,300 digits at $[0]"),
+        ({"a": {10**5_000: 1}}, "a key that is a number of more than 4,300 digits at $.a"),
+        ({1: "a", "1": "b"}, "the keys 1 and '1' are one name at $"),
+        ([{"a": [{"true": 1, True: 2}]}], "the keys 'true' and True are one name at $[0].a[0]"),
+        ({"a": {None: 1, "b": 2, "null": 3}}, "the keys None and 'null' are one name at $.a"),
+        ({1.5: 1, "1.5": 2}, "the keys 1.5 and '1.5' are one name at $"),
     ],
 )
 def test_what_is_no_json_is_refused_with_its_path(value: Any, words: str) -> None:
@@ -98,7 +107,7 @@ def test_what_is_no_json_is_refused_with_its_path(value: Any, words: str) -> Non
 
 
 def test_too_large_a_value_says_size_and_limit_in_bytes() -> None:
-    """§17, §18."""
+    """LIM-1; docs/errors.md."""
     with pytest.raises(PayloadError) as caught:
         dump("ü" * 100, "The input", Limits(bytes=100))
     expected = "The input has 202 bytes, the limit is 100. Store it elsewhere and pass a reference."
@@ -158,6 +167,15 @@ def test_text_from_outside_is_refused_with_a_code_of_its_own(text: str, code: st
 
 def test_text_from_outside_becomes_canonical() -> None:
     assert parse(' { "b" : 1.0 , "a" : "\\u00fc" } ') == '{"b":1.0,"a":"ü"}'
+
+
+def test_doubled_member_among_very_many_is_found_in_no_time() -> None:
+    """BAD-3: the check is not a chance to keep a server busy."""
+    names = [*(f'"k{n}":0' for n in range(80_000)), '"k79999":1']
+    began = time.perf_counter()
+    with pytest.raises(PayloadError, match="holds the member 'k79999' twice"):
+        parse("{" + ",".join(names) + "}", limits=Limits(bytes=2**21))
+    assert time.perf_counter() - began < 2
 
 
 def test_absent_is_none_and_so_is_null() -> None:

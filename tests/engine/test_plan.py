@@ -11,15 +11,21 @@ import pytest
 
 from orchestrations.engine.events import (
     ExecutionCompleted,
+    ExecutionResumed,
+    ExecutionSuspended,
     ExecutionTerminated,
     HistoryEvent,
+    OrchestratorCompleted,
+    OrchestratorStarted,
     ParentInstance,
     SubOrchestrationInstanceCompleted,
     SubOrchestrationInstanceFailed,
 )
 from orchestrations.engine.plan import make_plan, plan_termination
+from orchestrations.engine.results import TurnResult
 from orchestrations.engine.state import InstanceFacts, Status, fold
-from tests.builders import T0, Play, done, raised
+from orchestrations.engine.turn import Turn
+from tests.builders import T0, HistoryBuilder, Play, activity, body, done, raised, started
 
 PARENT = ParentInstance("P", "parent", "parent-execution", 7, attempt=2)
 FACTS = InstanceFacts("i", "f", "e", Status.RUNNING)
@@ -56,6 +62,37 @@ def test_suspended_instance_is_planned_as_such() -> None:
     play = Play(everything)
     result = play.turn.advance([play.begin], T0)
     assert make_plan(FACTS, result, next_execution="n", is_suspended=True).status is Status.SUSPENDED
+
+
+def test_instance_is_pending_until_it_starts_whatever_it_takes() -> None:
+    """INS-7: suspended and resumed before its time it is Pending again, and its history tells the same."""
+    facts = replace(FACTS, status=Status.PENDING)
+    history: list[HistoryEvent] = []
+    found = []
+    for message, is_suspended in [
+        (ExecutionSuspended(timestamp=T0, reason="wait"), True),
+        (ExecutionResumed(timestamp=T0, reason="go on"), False),
+        (started(), False),
+    ]:
+        result = TurnResult(T0, [message], [], None, None, custom_status_changed=False)
+        plan = make_plan(facts, result, next_execution="n", is_suspended=is_suspended, has_begun=False)
+        history += plan.events
+        found.append((plan.status, fold(history).status, fold(history).started_at))
+    assert found == [
+        (Status.SUSPENDED, Status.SUSPENDED, None),
+        (Status.PENDING, Status.PENDING, None),
+        (Status.RUNNING, Status.RUNNING, T0),
+    ]
+
+
+def test_instance_that_was_managed_before_its_start_replays() -> None:
+    """INS-7."""
+    history = HistoryBuilder().turn(activity(1, "A")).events
+    frame = [OrchestratorStarted(timestamp=T0), OrchestratorCompleted(timestamp=T0)]
+    before = [frame[0], ExecutionSuspended(timestamp=T0), frame[1], frame[0], ExecutionResumed(timestamp=T0), frame[1]]
+    turn = Turn(body(lambda context: (yield context.call_activity("A"))))
+    turn.replay([*before, *history])
+    assert [wait["name"] for wait in turn.waiting()] == ["A"]
 
 
 @pytest.mark.parametrize("parent", [None, PARENT])

@@ -18,6 +18,7 @@ from orchestrations.engine.events import (
     TaskScheduled,
     TimerCreated,
 )
+from orchestrations.engine.execution import Execution
 from orchestrations.engine.plan import TurnPlan, make_plan
 from orchestrations.engine.state import InstanceFacts, Status
 from orchestrations.engine.turn import Turn
@@ -40,7 +41,7 @@ def begin(program: dict[str, Any]) -> ExecutionStarted:
 class Run:
     """A program's turns: by one live body, or by a new one that replays before each turn."""
 
-    def __init__(self, body: Callable[[Turn], Any] = walk, *, is_live: bool = True) -> None:
+    def __init__(self, body: Callable[[Execution], Any] = walk, *, is_live: bool = True) -> None:
         self.body, self.is_live = body, is_live
         self.turn = Turn(body)
         self.history: list[HistoryEvent] = []
@@ -131,7 +132,7 @@ def test_replay_of_any_committed_prefix_asks_for_nothing_new_and_waits_for_the_s
         replayed = Turn(walk)
         replayed.replay(run.history)
         assert replayed.waiting() == run.turn.waiting()
-        assert replayed.custom_status == run.turn.custom_status
+        assert replayed.execution.custom_status == run.turn.execution.custom_status
         again = replayed.advance([], T0)
         assert (again.scheduled, again.received, again.withdrawn_timers, again.ignored) == ([], [], [], 0)
 

@@ -111,7 +111,8 @@ def test_delays_grow_by_the_coefficient_up_to_the_most() -> None:
 
 def test_delay_that_grows_beyond_all_bounds_is_bounded() -> None:
     assert RetryOptions(1, 10_000, backoff_coefficient=10).next_delay(9_000, BAD, T0, T0) == LONGEST_DELAY
-    assert RetryOptions(1e300, 9, backoff_coefficient=1e300).next_delay(3, BAD, T0, T0) == LONGEST_DELAY
+    assert RetryOptions(1e12, 9, backoff_coefficient=1e300).next_delay(3, BAD, T0, T0) == LONGEST_DELAY
+    assert RetryOptions(1, 9, backoff_coefficient=10**400).next_delay(2, BAD, T0, T0) == LONGEST_DELAY
 
 
 def test_back_off_is_asked_for_from_the_turn_that_saw_the_failure() -> None:
@@ -188,7 +189,7 @@ def test_child_is_retried_under_an_id_for_each_attempt() -> None:
     first = play.last.children[0].instance_id
     play.go(child_failed(1, attempt=1))
     play.go(fired(1, attempt=1))
-    assert (first, play.last.children[0].instance_id) == ("i:0001", "i:0001.2")
+    assert (first, play.last.children[0].instance_id) == ("i:e:0001", "i:e:0001.2")
     play.go(child_done(1, "ok", attempt=2))
     assert play.output == "ok"
 
@@ -218,6 +219,13 @@ def test_child_with_an_id_keeps_it_in_every_attempt() -> None:
         ({"backoff_coefficient": float("nan")}, "backoff_coefficient"),
         ({"max_retry_interval": timedelta(seconds=-1)}, "max_retry_interval must be 0 or more"),
         ({"retry_timeout": -0.1}, "retry_timeout must be 0 or more"),
+        ({"first_retry_interval": "5"}, "first_retry_interval must be a timedelta or a number of seconds, not str"),
+        ({"first_retry_interval": None}, "first_retry_interval must be a timedelta"),
+        ({"first_retry_interval": True}, "not bool"),
+        ({"first_retry_interval": 10**400}, "first_retry_interval must be a finite number"),
+        ({"max_number_of_attempts": True}, "max_number_of_attempts must be 1 or more, not True"),
+        ({"backoff_coefficient": "2"}, "backoff_coefficient must be 1 or more, not '2'"),
+        ({"handle": "always"}, "handle must be a function"),
     ],
 )
 def test_bad_options_are_refused_with_field_and_bound(arguments: dict[str, Any], words: str) -> None:

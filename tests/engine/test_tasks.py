@@ -1,8 +1,8 @@
-"""Activities, sub-orchestrations, timers and what is made of them (semantics §3, §4)."""
+"""Activities, sub-orchestrations, timers and what is made of them."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -129,6 +129,57 @@ def test_fan_in_waits_for_all_then_raises_the_first_failure_in_input_order() -> 
     play.go(done(2))
     assert play.output[0] == "early one"
     assert [text.rpartition(": ")[2] for text in play.output[1]] == ["early one", "late one"]
+
+
+def test_nested_fan_in_keeps_every_failure_in_input_order() -> None:
+    """TSK-4, RWD-2."""
+
+    def f(context: Any) -> Any:
+        calls = [context.call_activity("A", n) for n in range(5)]
+        inner = context.task_all(calls[:2])
+        deep = context.task_all([calls[2], context.task_all([calls[3]])])
+        try:
+            yield context.task_all([inner, deep, calls[4]])
+        except TaskFailedError as error:
+            context.set_custom_status([getattr(e, "sequence", None) for e in error.failures])
+            raise
+
+    play = run(f, failed(5), failed(2), failed(4), failed(1), done(3))
+    assert play.turn.execution.custom_status == "[1,2,4,5]"
+    assert getattr(play.last.events[-2], "failed_tasks", None) == (1, 2, 4, 5)
+
+
+def test_failed_task_of_two_fan_ins_keeps_the_failures_of_each_apart() -> None:
+    """TSK-4."""
+
+    def f(context: Any) -> Any:
+        a, b, c = (context.call_activity("A", n) for n in range(3))
+        found = []
+        for pair in (context.task_all([a, b]), context.task_all([a, c])):
+            try:
+                yield pair
+            except TaskFailedError as error:
+                found.append(error)
+        return [[getattr(e, "sequence", None) for e in error.failures] for error in found]
+
+    assert run(f, failed(2), failed(3), failed(1)).output == [[1, 2], [1, 3]]
+
+
+def test_cancelled_wait_says_for_which_event_it_was() -> None:
+    """TSK-6."""
+
+    def f(context: Any) -> Any:
+        for timeout in (None, SECOND):
+            wait = context.wait_for_external_event("Approval", timeout)
+            wait.cancel()
+            try:
+                yield wait
+            except TaskCancelledError as error:
+                context.set_custom_status([str(error), context.custom_status])
+
+    assert run(f).turn.execution.custom_status == (
+        "[\"The wait for event 'Approval' was cancelled.\",[\"The wait for event 'Approval' was cancelled.\",null]]"
+    )
 
 
 def test_fan_in_of_nothing_is_an_empty_list_at_once() -> None:
@@ -311,14 +362,38 @@ def test_naive_timer_is_utc() -> None:
     assert run(f).last.timers[0].fire_at.isoformat() == "2027-01-01T00:00:00+00:00"
 
 
-@pytest.mark.parametrize("when", [5, "soon", None])
-def test_timer_that_is_no_time_is_refused_in_the_body(when: Any) -> None:
-    def f(context: Any) -> Any:
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        ("soon", "must be a datetime, or a timedelta or a number of seconds from now, not str"),
+        (None, "not NoneType"),
+        (True, "not bool"),
+        (float("nan"), "must be a finite number of seconds"),
+        (10**400, "must be a finite number of seconds"),
+        (timedelta.max, "dates end with the year 9999"),
+        (datetime.max.replace(tzinfo=timezone(-SECOND)), "beyond the years 1 to 9999 in UTC"),
+    ],
+    ids=["text", "none", "bool", "nan", "huge", "far", "latest"],
+)
+def test_time_that_is_none_is_refused_in_the_body_with_a_sentence(when: Any, words: str) -> None:
+    def sleeps(context: Any) -> Any:
         yield context.create_timer(when)
 
-    play = run(f)
-    assert play.last.failure is not None
-    assert play.last.failure.error_type == "builtins.TypeError"
+    def waits(context: Any) -> Any:
+        yield context.wait_for_external_event("E", when if when is not None else "never")
+
+    for f in (sleeps, waits):
+        failure = run(f).last.failure
+        assert failure is not None
+        assert failure.error_type == "orchestrations.errors.InvalidError"
+        assert (words in failure.message) or when is None
+
+
+def test_timer_and_timeout_take_seconds_as_well() -> None:
+    def f(context: Any) -> Any:
+        yield context.task_any([context.create_timer(1.5), context.wait_for_external_event("E", 2)])
+
+    assert [t.fire_at - T0 for t in run(f).last.timers] == [1.5 * SECOND, 2 * SECOND]
 
 
 def test_child_gets_an_id_made_from_its_parents() -> None:
@@ -328,7 +403,7 @@ def test_child_gets_an_id_made_from_its_parents() -> None:
         return (yield context.call_sub_orchestrator("C", {"a": 1}))
 
     play = run(f)
-    assert (play.last.children[0].instance_id, play.last.children[0].input) == ("i:0001", '{"a":1}')
+    assert (play.last.children[0].instance_id, play.last.children[0].input) == ("i:e:0001", '{"a":1}')
     play.go(child_done(1, "out"))
     assert play.output == "out"
 

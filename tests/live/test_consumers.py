@@ -19,6 +19,7 @@ from django.contrib.auth.models import User
 from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from uvicorn.protocols.utils import ClientDisconnected
 
 from orchestrations.client import queries
 from orchestrations.live import tags
@@ -282,6 +283,30 @@ def test_failing_task_closes_the_socket(monkeypatch: pytest.MonkeyPatch) -> None
             assert await socket.close_code() == 1011
 
     run(talk)
+
+
+def test_a_tab_that_closes_while_it_is_told_something_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    said: list[str] = []
+
+    async def gone(self: LiveConsumer, text_data: str | None = None, **options: Any) -> None:
+        said.append(text_data or "")
+        raise ClientDisconnected
+
+    monkeypatch.setattr(LiveConsumer, "beat_seconds", 0.02)
+
+    async def talk() -> None:
+        async with _connected() as socket:
+            await _watch(socket, Region("newer", HUB))
+            monkeypatch.setattr(LiveConsumer, "send", gone)
+            async with asyncio.timeout(5.0):
+                while len(said) < 2:
+                    await asyncio.sleep(0.01)
+
+    run(talk)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+    assert not LiveConsumer.sockets
 
 
 async def _check(name: str) -> None:

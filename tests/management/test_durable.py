@@ -21,6 +21,8 @@ from orchestrations import OrchestrationContext, orchestrator
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.management import output
+from orchestrations.store import clock, processes
+from orchestrations.store.processes import Home, Process
 from tests import servers
 from tests.bursts import drain, kinds_of, new_worker, status_of
 from tests.client.dumps import dump_tables
@@ -90,7 +92,13 @@ def live() -> str:
 # --- verbs
 
 
-def test_start_prints_the_id() -> None:
+@pytest.fixture
+def living() -> None:
+    """A worker that is alive, as far as the database knows."""
+    processes.register_worker(Process("w", 2, clock.now()), Home("s", "main.default", ""))
+
+
+def test_start_prints_the_id(living: None) -> None:
     done = durable("start", "plain")
     assert (done.code, done.err) == (0, "")
     drain()
@@ -126,6 +134,14 @@ def test_status_shows_one_instance(live: str) -> None:
     found = durable("status", live, "--json").json
     assert (found["instance_id"], found["status"], found["input_json"]) == ("live", "Running", '["never"]')
     assert found["waiting"][0]["name"] == "never"
+
+
+def test_status_counts_what_it_does_not_show_of_the_waits() -> None:
+    instance_id = DurableClient().start_new("two_of_two")
+    drain(until=lambda: status_of(instance_id) is Status.RUNNING)
+    out = durable("status", instance_id).out
+    assert "event Approval; event approval; timer; " in out
+    assert "; 7 more" in out
 
 
 def test_status_shows_why_an_instance_failed() -> None:
@@ -201,8 +217,16 @@ def test_terminate_alone_leaves_the_children() -> None:
 # --- waiting
 
 
+def test_what_is_accepted_where_no_worker_runs_says_that_it_waits() -> None:
+    warning = "warning: No worker runs here. It waits until one does: 'make run' or 'manage.py durable_worker'.\n"
+    done = durable("start", "wait_for", "--id", "mine", "--input", '["go"]')
+    assert (done.code, done.out, done.err) == (0, "mine\n", warning)
+    assert durable("raise-event", "mine", "go").err == warning
+    assert durable("list").err == ""
+
+
 @pytest.fixture
-def working() -> Any:
+def working(living: None) -> Any:
     """A worker beside the command."""
     is_over = threading.Event()
 
@@ -235,7 +259,7 @@ def test_start_and_wait_for_a_failure_exits_with_1_and_its_reason(working: None)
     assert (found.code, found.json["runtimeStatus"]) == (1, "Failed")
 
 
-def test_waiting_ends_at_its_timeout_and_says_how_to_go_on() -> None:
+def test_waiting_ends_at_its_timeout_and_says_how_to_go_on(living: None) -> None:
     done = durable("start", "plain", "--id", "slow", "--wait", "--timeout", "0.05")
     assert (done.code, done.out) == (1, "")
     assert done.err == "error: 'slow' has not ended after 0.05 s.\nhint: It goes on; ask with 'durable status'.\n"

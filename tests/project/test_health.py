@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from durableweb.health import Stopping
+from orchestrations.runtime import queues
 from orchestrations.store import clock
 from orchestrations.store.models import Supervisor, Worker
 from tests import servers
@@ -25,10 +26,8 @@ def not_stopping() -> Iterator[None]:
 def worker(redis_server: servers.RedisServer) -> Worker:
     """A worker and a sweep, both of this moment."""
     now = clock.now()
-    supervisor = Supervisor.objects.create(id="s", host="h", pid=1, started_at=now, seen_at=now, swept_at=now)
-    return Worker.objects.create(
-        id="w", supervisor=supervisor, queue="main.default", pid=2, started_at=now, seen_at=now
-    )
+    Supervisor.objects.create(id="s", host="h", pid=1, started_at=now, seen_at=now, swept_at=now)
+    return Worker.objects.create(id="w", supervisor_id="s", queue="main.default", pid=2, started_at=now, seen_at=now)
 
 
 def test_live_is_green_without_anything(client: Client) -> None:
@@ -63,6 +62,25 @@ def test_ready_is_red_without_the_queue(client: Client, worker: Worker, redis_se
     assert answer.status_code == 503
     assert answer.json()["queue"] is False
     assert answer.json()["database"] is True
+
+
+def test_ready_is_red_while_the_queue_is_full(
+    client: Client, worker: Worker, redis_server: servers.RedisServer
+) -> None:
+    queues.connection().config_set("maxmemory", 1)
+    try:
+        answer = client.get("/healthz/ready")
+    finally:
+        queues.connection().config_set("maxmemory", 0)
+    assert answer.status_code == 503
+    assert answer.json()["queue"] is False
+    assert client.get("/healthz/ready").json()["queue"] is True
+
+
+def test_ready_is_red_while_the_queue_s_key_is_no_queue(client: Client, worker: Worker) -> None:
+    queues.connection().set("rq:queue:main.default", "damaged")
+    answer = client.get("/healthz/ready")
+    assert (answer.status_code, answer.json()["queue"]) == (503, False)
 
 
 def test_ready_is_red_first_when_the_server_stops(client: Client, worker: Worker) -> None:

@@ -26,15 +26,15 @@ pytestmark = pytest.mark.slow
 class Copy:
     """A running copy."""
 
-    def __init__(self, home: Path, port: int, **values: str) -> None:
+    def __init__(self, home: Path, port: int, *arguments: str, **values: str) -> None:
         self.home, self.port = Home(home), port
         self.log = home.parent / f"{home.name}.log"
         clean = {name: value for name, value in os.environ.items() if name not in servers.environment()}
         clean.pop("DURABLE_TEST_HOME", None)
+        clean.pop("DJANGO_SETTINGS_MODULE", None)
         self.environment = {**clean, "DURABLE_HOME": str(home), "PORT": str(port), **values}
-        self.environment.pop("DJANGO_SETTINGS_MODULE", None)
         with self.log.open("ab") as output:
-            command = [sys.executable, "-m", "durableweb.launcher"]
+            command = [sys.executable, "-m", "durableweb.launcher", *arguments]
             self.process = servers.spawn(
                 command, env=self.environment, cwd=servers.PROJECT, stdout=output, stderr=subprocess.STDOUT
             )
@@ -78,8 +78,8 @@ class Copy:
 
 
 @contextmanager
-def run_copy(home: Path, **values: str) -> Iterator[Copy]:
-    copy = Copy(home, servers.free_port(), **values)
+def run_copy(home: Path, *arguments: str, **values: str) -> Iterator[Copy]:
+    copy = Copy(home, servers.free_port(), *arguments, **values)
     try:
         yield copy
     finally:
@@ -93,6 +93,10 @@ def test_a_copy_starts_heals_stops_and_starts_again_with_what_it_had(tmp_path: P
         assert copy.is_ready()
         first = {file: file.read_text() for file in (copy.home.secret_key_file, copy.home.accounts_file)}
         assert re.search(rf"http://127\.0\.0\.1:{copy.port}/sign-in/[\w-]{{40,}}/", copy.said())
+        assert "(good once, for 15 minutes; a new one: .venv/bin/python manage.py durable sign-in-link)" in copy.said()
+        link = copy.manage("durable", "sign-in-link", "--user", "viewer").stdout.strip()
+        with urllib.request.urlopen(link, timeout=10) as page:
+            assert "viewer" in page.read().decode()
         assert [line.split()[0] for line in first[copy.home.accounts_file].splitlines()] == [
             "viewer", "operator", "approver", "admin",
         ]  # fmt: skip
@@ -107,6 +111,10 @@ def test_a_copy_starts_heals_stops_and_starts_again_with_what_it_had(tmp_path: P
         done = copy.manage("durable", "start", "E1_HelloSequence", "--wait")
         assert done.returncode == 0, done.stderr
 
+        closing = (
+            "from django.contrib.auth.models import User; User.objects.filter(username='admin').update(is_active=False)"
+        )
+        assert copy.manage("shell", "-v", "0", "-c", closing).returncode == 0
         pids = list(copy.children().values())
         assert copy.stop() == 0
         assert not any(is_alive(pid) for pid in pids)
@@ -114,6 +122,10 @@ def test_a_copy_starts_heals_stops_and_starts_again_with_what_it_had(tmp_path: P
 
     with run_copy(tmp_path / "home") as again:
         again.wait_until_welcome(count=2)
+        assert (
+            "There is no active account 'admin'. For another: .venv/bin/python manage.py durable sign-in"
+            in again.said()
+        )
         assert {file: file.read_text() for file in first} == first
         assert again.manage("durable", "list").stdout.count("E1_HelloSequence") >= 2
         assert again.stop(signal.SIGINT) == 0

@@ -8,9 +8,9 @@ from random import Random
 from typing import Any
 
 from orchestrations.authoring.context import OrchestrationContext
+from orchestrations.engine.execution import Execution
 from orchestrations.engine.retries import RetryOptions
 from orchestrations.engine.tasks import Task
-from orchestrations.engine.turn import Turn
 
 Block = list[Any]
 KINDS = ("activity", "flaky", "fan", "timer", "event", "timed-event", "race", "child", "status", "send", "lost")
@@ -33,9 +33,9 @@ def count_events(program: dict[str, Any]) -> int:
     return sum(block[0] in ("event", "timed-event") for block in program["blocks"])
 
 
-def walk(turn: Turn) -> Generator[Task, Any, Any]:
+def walk(execution: Execution) -> Generator[Task, Any, Any]:
     """Start the body that walks the program which is its input."""
-    return _walk(OrchestrationContext(turn))
+    return _walk(OrchestrationContext(execution))
 
 
 def _make_block(random: Random, kind: str) -> Block:

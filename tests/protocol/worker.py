@@ -136,7 +136,7 @@ class Worker:
     def _replay(self, lease: Lease) -> Turn:
         turn = Turn(walk)
         if self.tables.has(Mutant.ONE_EVENT):
-            turn.mailbox = OneEventMailbox()
+            turn.execution.mailbox = OneEventMailbox()
         turn.replay(self.tables.instances[lease.instance].history)
         return turn
 

@@ -117,7 +117,7 @@ def test_what_a_dead_worker_held_is_claimed_row_by_row_and_counts_as_lost() -> N
     for _ in range(3):
         start()
     claim("a")
-    leases.expire("a", clock.now())
+    leases.lose("a", None, None, clock.now())
     assert [[row.row.losses for row in claim("b").instances] for _ in range(4)] == [[1], [1], [1], []]
 
 
@@ -128,7 +128,7 @@ def test_renewing_lengthens_the_leases_of_the_living_only_and_not_one_that_has_r
     Schedule.objects.filter(pk=third).update(lease_until=PAST)
     before = dict(Schedule.objects.values_list("pk", "lease_until"))
     now = clock.now()
-    leases.renew(["a", "c"], now, 300)
+    leases.renew(["a", "c"], [], now, 300)
     after = dict(Schedule.objects.values_list("pk", "lease_until"))
     assert after[first] == now + timedelta(seconds=300)
     assert (after[second], after[third]) == (before[second], before[third])
@@ -140,7 +140,7 @@ def test_renewing_beside_a_locked_row_does_not_wait_for_it() -> None:
     instance_id = DurableClient().start_new("wait_for", client_input=["a"])
     claim("a")
     with held_beside(lambda: DurableClient().raise_event(instance_id, "a", 1)):
-        leases.renew(["a"], clock.now(), 300)
+        leases.renew(["a"], [], clock.now(), 300)
 
 
 def test_handing_back_locks_rows_in_the_order_of_their_ids() -> None:

@@ -265,7 +265,7 @@ def test_results_whose_lease_was_lost_come_back_to_be_settled(three: list[str]) 
     held = _held_after(answer, answer.share[0].instance, "w")
     results = [result_of(a) for a in answer.share]
     plans = plan(hold(held, results))
-    leases.hand_back("w", keep_activity=answer.share[0].id)
+    leases.hand_back("w", lambda: {answer.share[0].id})
     (dropped,) = commit(plans)
     assert dropped.results_in_hand == results
     assert activities.settle(dropped.results_in_hand, "w") == 1

@@ -11,16 +11,21 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import Error
 
+from orchestrations import discovery
 from orchestrations.errors import DurableError
 from orchestrations.management import output
 
-VERBS = ("start", "status", "list", "history", "raise-event", "terminate", "suspend", "resume")
+VERBS = (
+    *("start", "status", "list", "history", "raise-event", "terminate", "suspend", "resume"),
+    *("functions", "sign-in-link"),
+)
 
 
 class Command(BaseCommand):
     """Dispatches to one module for each verb, in `management/verbs`."""
 
     help = "Start, look at and steer durable instances."
+    requires_system_checks: list[str] = []  # a person asks one thing; what cannot be imported is said in one line each
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the verbs and their options."""
@@ -35,6 +40,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the verb and exit with its code."""
+        for problem in discovery.list_problems():
+            output.print_warning(self.stderr, f"{problem}.")
         try:
             code = options["run"](argparse.Namespace(**options, out=self.stdout, err=self.stderr))
         except DurableError as error:

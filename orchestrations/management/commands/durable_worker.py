@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from orchestrations import discovery
 from orchestrations.conf import default_queue
 
 
@@ -16,24 +17,37 @@ class Command(BaseCommand):
     """Starts and watches worker processes for one queue, and sweeps, until SIGTERM."""
 
     help = "Start worker processes for a queue and keep them running."
+    requires_system_checks: list[str] = []  # one app's mistake must not stop the work of all others; it is logged
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("--workers", type=int, default=2, help="number of worker processes (2)")
         parser.add_argument("--queue", default=None, help="the one queue that they listen to (the hub's default)")
+        parser.add_argument("--threads", type=int, default=None, help="threads of each for activities that wait (8)")
         parser.add_argument("--as-worker", default=None, help="for the supervisor's own use")
         parser.add_argument("--supervisor", default="", help="for the supervisor's own use")
+        parser.add_argument("--parent", type=int, default=0, help="for the supervisor's own use")
         parser.add_argument("--watch", type=Path, default=None, help="for the supervisor's own use")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the supervisor, or one of its workers."""
+        from orchestrations.conf import RANGES
         from orchestrations.runtime.supervisor import Supervisor
-        from orchestrations.runtime.worker import run_worker
+        from orchestrations.runtime.worker import Place, run_worker
 
-        queue = options["queue"] or default_queue()
+        queue, threads = options["queue"] or default_queue(), options["threads"]
         if options["as_worker"]:
-            sys.exit(run_worker(options["as_worker"], options["supervisor"], queue, options["watch"]))
-        if not 1 <= options["workers"] <= 256:
-            self.stderr.write("error: --workers must be from 1 to 256.")
+            place = Place(
+                options["as_worker"], options["supervisor"], options["parent"], queue, options["watch"], threads
+            )
+            sys.exit(run_worker(place))
+        low, high = (int(bound) for bound in RANGES["THREADS"])
+        self._check("--workers", options["workers"], 1, 256)
+        self._check("--threads", low if threads is None else threads, low, high)
+        discovery.log_problems()
+        sys.exit(Supervisor(queue, options["workers"], threads).run())
+
+    def _check(self, option: str, value: int, low: int, high: int) -> None:
+        if not low <= value <= high:
+            self.stderr.write(f"error: {option} must be from {low} to {high}.")
             sys.exit(2)
-        sys.exit(Supervisor(queue, options["workers"]).run())

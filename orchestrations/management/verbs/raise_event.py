@@ -22,6 +22,7 @@ def run(options: argparse.Namespace) -> int:
     is_new = DurableClient(options.hub).raise_event(
         options.instance_id, options.event_name, event_id=options.event_id, data_json=read_json(options.data)
     )
+    output.warn_if_idle(options.err)
     if options.as_json:
         output.print_json(options.out, {"instanceId": options.instance_id, "accepted": is_new})
     else:

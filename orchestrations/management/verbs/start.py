@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
         if_exists=options.if_exists,
         input_json=read_json(options.input),
     )
+    output.warn_if_idle(options.err)
     if not options.wait:
         if options.as_json:
             output.print_json(options.out, {"instanceId": instance_id})

@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     if options.as_json:
         output.print_json(options.out, asdict(found))
         return 0
-    waits = "; ".join(f"{w.kind} {w.name}".strip() for w in found.waiting)
+    waits = "; ".join(f"{w.count} more" if w.kind == "more" else f"{w.kind} {w.name}".strip() for w in found.waiting)
     rows = [
         ("id", found.instance_id),
         ("name", found.name),

@@ -1,0 +1,153 @@
+"""A step reads what it returns: however much waits, is due elsewhere, or has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from orchestrations.client import queries
+from orchestrations.client.client import DurableClient
+from orchestrations.store import clock, due, leases, sql
+from orchestrations.store.models import Gate, Instance, Schedule, TaskHub
+from tests.store.holding import claim, commit, hold, plan, start
+from tests.store.plans import Reads, watch_reads
+
+COUNT = 100_000
+
+
+def _numbers() -> str:
+    if sql.is_postgres():
+        return f"SELECT generate_series(1, {COUNT}) AS n"
+    return f"WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {COUNT}) SELECT n FROM c"
+
+
+def fill_with_instances(status: str, gate: Gate, due_at: str, first: int) -> None:
+    """Insert so many instances with their schedules: what has ended, or waits for an instant far away."""
+    hub, now = TaskHub.objects.get(name="main").pk, sql.write_time(clock.now())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO orchestrations_instance (id, hub_id, instance_id, name, status, status_reason, tags, priority,"
+            " parent_execution, parent_attempt, depth, created_at)"
+            f" SELECT {first} + n, %s, 'bulk-' || ({first} + n), 'bulk', %s, '', '{{}}', 0, '', 1, 0, %s"
+            f" FROM ({_numbers()}) numbers",
+            [hub, status, now],
+        )
+        cursor.execute(
+            "INSERT INTO orchestrations_schedule (instance_id, queue, capability, due_at, gate, lease_owner,"
+            " lease_epoch, losses, execution, position, history_bytes, revision, updated_at, waiting, blocked,"
+            " blocked_detail)"
+            f" SELECT {first} + n, 'main.default', 'bulk', {due_at}, %s, '', 1, 0, 'e', 4, 100, 2, %s, '[]', '', ''"
+            f" FROM ({_numbers()}) numbers",
+            [int(gate), now],
+        )
+
+
+def fill_with_timers(first: int, far: str) -> None:
+    """Insert what each of the waiting instances waits for, and an event of its history."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO orchestrations_inboxmessage (instance_id, execution, not_before, kind, is_control, sender,"
+            " sender_sequence, body, size)"
+            f" SELECT {first} + n, 'e', {far}, 'TimerFired', FALSE, 'timer/e/1', 1, '{{}}', 2"
+            f" FROM ({_numbers()}) numbers"
+        )
+        cursor.execute(
+            "INSERT INTO orchestrations_historyevent (instance_id, execution, sequence, kind, body)"
+            f" SELECT {first} + n, 'e', 0, 'OrchestratorStarted', '{{}}' FROM ({_numbers()}) numbers"
+        )
+
+
+def fill_with_activities(instance: int, queue: str) -> None:
+    """Insert so many due activities of a queue."""
+    now = sql.write_time(clock.now())
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO orchestrations_activitytask (instance_id, execution, sequence, attempt, name, queue, priority,"
+            " created_at, due_at, lease_owner, lease_epoch, losses, blocked)"
+            f" SELECT %s, 'e', n, 1, 'echo', %s, 0, %s, %s, '', 0, 0, '' FROM ({_numbers()}) numbers",
+            [instance, queue, now, now],
+        )
+
+
+@pytest.fixture
+def fill() -> Callable[[], None]:
+    """A hundred thousand waiting instances, as many that have ended, as many activities that nobody serves."""
+
+    def work() -> None:
+        far = "'2100-01-01 00:00:00+00'" if sql.is_postgres() else "'2100-01-01 00:00:00'"
+        fill_with_instances("Running", Gate.OPEN, far, 1_000_000)
+        fill_with_instances("Completed", Gate.CLOSED, "NULL", 2_000_000)
+        fill_with_timers(1_000_000, far)
+        fill_with_activities(1_000_001, "main.gpu")
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+
+    return work
+
+
+def _turn_over(name: str) -> None:
+    """One start, claim, turn and commit, with an event in between, and a release."""
+    client = DurableClient()
+    instance_id = client.start_new("wait_for", name, ["a", "b"])
+    commit(plan(hold(claim(name).instances), keep=False))
+    client.raise_event(instance_id, "a", 1)
+    commit(plan(hold(claim(name).instances), keep=False))
+    client.raise_event(instance_id, "b", 1)
+    held = claim(name).instances
+    leases.release(held, clock.now())
+    leases.hand_back(name)
+    commit(plan(hold(claim(name).instances)))
+
+
+def _sweep() -> None:
+    now = clock.now()
+    due.list_upcoming(now, now + timedelta(seconds=1.25))
+    leases.renew(["nobody"], [], now, 30.0)
+
+
+def _measure(step: Callable[[], None]) -> Reads:
+    with watch_reads() as reads:
+        step()
+    assert reads.scans == [], str(reads)
+    return reads
+
+
+def test_a_turn_from_claim_to_commit_reads_no_more_rows_beside_300000_others(fill: Callable[[], None]) -> None:
+    _turn_over("warm-up")
+    alone = _measure(lambda: _turn_over("alone"))
+    fill()
+    beside = _measure(lambda: _turn_over("beside"))
+    assert beside.rows <= alone.rows + 10, f"alone:\n{alone}\nbeside:\n{beside}"
+
+
+def test_a_sweep_reads_no_more_rows_beside_300000_others(fill: Callable[[], None]) -> None:
+    start()
+    alone = _measure(_sweep)
+    fill()
+    beside = _measure(_sweep)
+    assert beside.rows <= alone.rows + 20, f"alone:\n{alone}\nbeside:\n{beside}"
+
+
+def test_counting_what_is_due_stops_at_a_bound_for_each_queue(fill: Callable[[], None]) -> None:
+    start()
+    fill()
+    with watch_reads() as reads:
+        assert due.count_due(clock.now()) == {"main.default": 1, "main.gpu": due.COUNT_LIMIT}
+    assert reads.scans == []
+    if sql.is_postgres():
+        assert reads.rows <= due.COUNT_LIMIT + 50, str(reads)
+
+
+def test_pages_and_the_look_for_what_is_stuck_read_what_they_show(fill: Callable[[], None]) -> None:
+    start()
+    fill()
+    with watch_reads() as reads:
+        page = queries.list_instances("main", queries.InstanceFilter(), size=50)
+        stuck = queries.list_instances("main", queries.InstanceFilter(blocked=True), size=50)
+    assert (len(page.rows), len(stuck.rows)) == (50, 0)
+    if sql.is_postgres():
+        assert reads.rows <= 51 * 4, str(reads)
+    assert Instance.objects.count() == Schedule.objects.count() == 2 * COUNT + 1
