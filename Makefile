@@ -39,8 +39,8 @@ e2e: setup-dev ## only the tests in a real browser
 bench: setup-dev ## measure; prints each figure with its ratio to a ground figure of the same run
 	@$(BIN)/python -m tests.run --only benchmark $(ARGS)
 
-chaos: setup-dev ## kill workers and flush the queue for their full length (minutes)
-	@DURABLE_CHAOS=full $(BIN)/python -m tests.run --only chaos $(ARGS)
+chaos: setup-dev ## kill, stop and interrupt processes, break databases and the queue, for their full length (minutes)
+	@DURABLE_CHAOS=full $(BIN)/python -m tests.run --only chaos -s $(ARGS)
 
 clean: ## remove what was installed and cached; data in .durable/ stays
 	@rm -rf $(VENV) node_modules build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

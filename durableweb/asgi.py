@@ -1,16 +1,17 @@
-"""The ASGI application: body limit → HTTP by Django, WebSockets by Channels from our exact origins only.
+"""The ASGI application: body limit → HTTP by Django in a fixed number of threads, WebSockets by Channels.
 
-Channels' own validator of allowed hosts compares the host alone; an origin is scheme, host and port.
+Sockets are accepted from our exact origins only: Channels' own validator of allowed hosts compares the host alone,
+and an origin is scheme, host and port.
 """
 
 from __future__ import annotations
 
 import os
 
-from django.core.asgi import get_asgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "durableweb.settings")
-http_application = get_asgi_application()
+django.setup(set_prefix=False)
 
 # these need Django to be ready
 from channels.auth import AuthMiddlewareStack  # noqa: E402
@@ -18,6 +19,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from channels.security.websocket import OriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
 
+from durableweb.handler import PooledHandler  # noqa: E402
 from durableweb.limits import BodyLimit  # noqa: E402
 from orchestrations.live.routing import websocket_urlpatterns  # noqa: E402
 
@@ -26,6 +28,6 @@ websocket_application = OriginValidator(
     settings.WEBSOCKET_ORIGINS,
 )
 application = BodyLimit(
-    ProtocolTypeRouter({"http": http_application, "websocket": websocket_application}),
+    ProtocolTypeRouter({"http": PooledHandler(), "websocket": websocket_application}),
     settings.BODY_LIMIT,
 )

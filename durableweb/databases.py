@@ -1,7 +1,8 @@
 """Database URL → Django's settings, with the two profiles that the engine's promises rest on.
 
 SQLite runs in WAL with immediate transactions and full synchronisation; PostgreSQL in READ COMMITTED with bounded
-waits and without a pool. No weaker profile is offered.
+waits. No weaker profile is offered. Connections last, one for each thread that asks: a worker has one, the web server
+one for each of its fixed number of threads (`durableweb.handler`), so neither needs a pool.
 """
 
 from __future__ import annotations

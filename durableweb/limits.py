@@ -17,6 +17,10 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+LENGTH_DIGITS = 18
+"""Python refuses to read numbers of thousands of digits, and the first 18 say "too much" as well."""
+
+
 class _TooLarge(Exception):
     """Unwinds the application that was reading the body."""
 
@@ -34,7 +38,7 @@ class BodyLimit:
             return
         headers = dict(scope["headers"])
         if headers.get(b"content-encoding", b"identity").lower() not in (b"", b"identity"):
-            await _refuse(send, 415, "encoding", "Send the body without Content-Encoding.")
+            await refuse(send, 415, "encoding", "Send the body without Content-Encoding.")
             return
         if _declared_length(headers) > self.limit:
             await self._refuse_size(send)
@@ -67,23 +71,26 @@ class BodyLimit:
 
     async def _refuse_size(self, send: Send) -> None:
         advice = "Store the content elsewhere and pass a reference."
-        await _refuse(send, 413, "payload.too-large", f"The body may have {self.limit} bytes. {advice}")
+        await refuse(send, 413, "payload.too-large", f"The body may have {self.limit} bytes. {advice}")
 
 
 def _declared_length(headers: dict[bytes, bytes]) -> int:
-    value = headers.get(b"content-length", b"0")
+    value = headers.get(b"content-length", b"0")[:LENGTH_DIGITS]
     return int(value) if value.isdigit() else 0
 
 
-async def _refuse(send: Send, status: int, code: str, detail: str) -> None:
-    """Answer with a problem document and close the connection, for the rest of the body is still on its way."""
+async def refuse(send: Send, status: int, code: str, detail: str, retry_seconds: int = 0) -> None:
+    """Answer with a problem document and close the connection: the rest of the body may still be on its way.
+
+    `retry_seconds` tells when it may be tried again; 0 says that the same request will be refused again.
+    """
     problem = {
         "type": f"/problems/{code.replace('.', '-')}",
-        "title": "The request body was refused",
+        "title": "The request was refused",
         "status": status,
         "detail": detail,
         "code": code,
-        "retryable": False,
+        "retryable": retry_seconds > 0,
         "state_changed": False,
     }
     body = json.dumps(problem).encode()
@@ -92,5 +99,7 @@ async def _refuse(send: Send, status: int, code: str, detail: str) -> None:
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]
+    if retry_seconds:
+        headers.append((b"retry-after", str(retry_seconds).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -24,7 +24,7 @@ from django.core.exceptions import ImproperlyConfigured
 from durableweb.startup import choose_settings, refuse_start
 
 GRACE_SECONDS = 10
-FRAME_BYTES = 4096
+FRAME_BYTES = 16 * 1024
 PING_SECONDS = 20
 ACCESS_LOG_BYTES = 10 * 1024 * 1024
 

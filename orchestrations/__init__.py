@@ -19,13 +19,14 @@ from orchestrations.engine.failures import (
 )
 from orchestrations.engine.retries import RetryOptions
 from orchestrations.engine.tasks import Task
-from orchestrations.errors import DurableError, NondeterminismError, PayloadError
+from orchestrations.errors import ActivityTimeoutError, DurableError, NondeterminismError, PayloadError
 
 if TYPE_CHECKING:
     from orchestrations.client.client import DurableClient
 
 __all__ = [
     "ActivityContext",
+    "ActivityTimeoutError",
     "DurableClient",
     "DurableError",
     "EventTimeoutError",

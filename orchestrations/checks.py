@@ -28,6 +28,17 @@ def check_settings(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return found
 
 
+@register()
+def check_lease(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """E005: leases that run out between two beats, so that work of living workers would be taken from them."""
+    lease, beat = conf.LEASE_SECONDS, conf.BEAT_SECONDS
+    if not all(isinstance(value, int | float) for value in (lease, beat)) or beat * 2 <= lease:
+        return []  # of another type: E002 says so
+    text = f"DURABLE_BEAT_SECONDS is {beat:g}, more than half of DURABLE_LEASE_SECONDS, which is {lease:g}."
+    hint = "Choose a shorter beat or a longer lease, or activities that run for longer are taken for lost."
+    return [Error(text, hint=hint, id="orchestrations.E005")]
+
+
 @register("database")
 def check_database(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """E004: SQLite without the one profile that does not lose writes to 'database is locked' (D3)."""

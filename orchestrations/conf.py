@@ -122,3 +122,9 @@ def channel_backend() -> str:
     """Return the class name of the default channel layer, or an empty text."""
     layers: dict[str, dict[str, str]] = getattr(settings, "CHANNEL_LAYERS", {})
     return layers.get("default", {}).get("BACKEND", "")
+
+
+def configured_queue() -> str:
+    """Return a queue name that `RQ_QUEUES` lists: all queues live in one Redis, whatever their hub is called."""
+    listed: dict[str, Any] = getattr(settings, "RQ_QUEUES", {})
+    return default_queue() if default_queue() in listed or not listed else next(iter(listed))

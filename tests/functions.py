@@ -6,12 +6,19 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from orchestrations import OrchestrationContext, RetryOptions, TaskFailedError, activity, orchestrator
+from orchestrations import (
+    ActivityTimeoutError,
+    OrchestrationContext,
+    RetryOptions,
+    TaskFailedError,
+    activity,
+    orchestrator,
+)
 
 Body = Generator[Any, Any, Any]
 
@@ -260,6 +267,23 @@ def late_the_first_time(spec: dict[str, Any]) -> str:
 
 
 @orchestrator
+def catch_the_timeout_by_class(context: OrchestrationContext, seconds: float) -> Body:
+    caught = []
+    for kind in (ActivityTimeoutError, TimeoutError):
+        try:
+            yield context.call_activity("outlast_the_deadline", seconds)
+        except kind as error:
+            caught.append(str(error))
+    return caught
+
+
+@orchestrator
+def stop_in_the_body(context: OrchestrationContext, how: str) -> Body:
+    yield context.call_activity("echo", 1)
+    raise {"exit": SystemExit(4), "interrupt": KeyboardInterrupt("now"), "hard": HardStop("limit reached")}[how]
+
+
+@orchestrator
 def retry_after_timeout(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
     return (yield context.call_activity("late_the_first_time", spec, retry=RetryOptions(0.01, 2)))
 
@@ -291,6 +315,12 @@ async def block_the_loop(spec: dict[str, Any]) -> int:
     return 1
 
 
+@activity(timeout=3.0)
+def outlast_three_seconds(spec: dict[str, Any]) -> None:
+    leave_a_trace(spec)
+    time.sleep(60)
+
+
 @activity
 async def trace_and_nap(spec: dict[str, Any]) -> int:
     leave_a_trace(spec)
@@ -306,3 +336,16 @@ def call_with(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
 @orchestrator
 def plain(context: OrchestrationContext) -> str:
     return "done"
+
+
+def wait_for_a(context: OrchestrationContext, _: int) -> Body:
+    return [(yield context.wait_for_external_event("a"))]
+
+
+RELEASES: dict[str, Callable[[OrchestrationContext, int], Body]] = {"released": wait_for_a}
+"""What is deployed of an orchestrator whose code changes."""
+
+
+@orchestrator
+def released(context: OrchestrationContext, value: int) -> Body:
+    return (yield from RELEASES["released"](context, value))

@@ -30,6 +30,10 @@ class Workers:
         """Return the worker processes' ids, oldest first, as they have registered themselves."""
         return list(Worker.objects.order_by("started_at").values_list("pid", flat=True))
 
+    def said(self) -> str:
+        """Return what the supervisor and its workers have written."""
+        return self.log.read_text(errors="replace")
+
     def kill_one(self) -> bool:
         """SIGKILL the oldest worker process that lives; False if there is none at this moment."""
         for pid in self.pids():
@@ -74,3 +78,11 @@ def wait_until(condition: Callable[[], bool], seconds: float, explain: Callable[
         if time.monotonic() > deadline:
             raise AssertionError(f"It did not come to that within {seconds:g} s. {explain()[-4000:]}")
         time.sleep(0.05)
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether SIGSTOP holds the process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except FileNotFoundError:
+        return False

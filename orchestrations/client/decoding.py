@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from typing import Any
 
-from orchestrations.client.status import Blocked, Failure, InstanceDetail, InstanceSummary, Wait
+from orchestrations.client.status import Blocked, Failure, InstanceDetail, InstanceFacts, InstanceSummary, Wait
 from orchestrations.engine.state import Status
 from orchestrations.store.models import Instance, Payload, Schedule
+
+_FAILURE = re.compile(r'\{"ErrorType":"((?:[^"\\]|\\.)*)","ErrorMessage":"((?:[^"\\]|\\.)*)')
 
 
 def summary(row: Instance) -> InstanceSummary:
@@ -16,17 +19,19 @@ def summary(row: Instance) -> InstanceSummary:
     return InstanceSummary(**_summary_members(row))
 
 
+def facts(row: Instance) -> InstanceFacts:
+    """Return one instance without its payloads."""
+    return InstanceFacts(**_facts_members(row))
+
+
 def detail(row: Instance, input_json: str | None) -> InstanceDetail:
     """Return one instance with its payloads; the input is in its history or inbox, and not in its rows."""
     payload = _payload(row)
     return InstanceDetail(
-        **_summary_members(row),
-        execution_id=row.schedule.execution,
+        **_facts_members(row),
         input_json=input_json,
         output_json=payload.output if payload else None,
         failure=failure(payload.failure) if payload else None,
-        status_reason=row.status_reason,
-        history_length=row.schedule.position,
     )
 
 
@@ -38,6 +43,25 @@ def value(text: str | None) -> Any:
 def failure(text: str | None) -> Failure | None:
     """Return stored failure details as a value."""
     return _failure(json.loads(text)) if text else None
+
+
+def failure_line(head: str | None) -> str:
+    """Return type and message of a failure, as far as they are in the beginning of its stored text."""
+    match = _FAILURE.match(head or "")
+    if match is None:
+        return ""
+    error_type, message = (_text(part) for part in match.groups())
+    return f"{error_type}: {message}" if message else error_type
+
+
+def _text(quoted: str) -> str:
+    """Return a JSON string's value, also of one that was cut."""
+    for end in range(len(quoted), max(len(quoted) - 12, 0), -1):  # a cut may go through an escape, or a pair of them
+        try:
+            return str(json.loads(f'"{quoted[:end]}"'))
+        except ValueError:
+            continue
+    return ""
 
 
 def _payload(row: Instance) -> Payload | None:
@@ -62,7 +86,14 @@ def _summary_members(row: Instance) -> dict[str, Any]:
         "waiting": tuple(_wait(w) for w in json.loads(schedule.waiting)),
         "parent_instance_id": row.parent.instance_id if row.parent else None,
         "tags": json.loads(row.tags),
+        "status_reason": row.status_reason,
+        "failure_line": failure_line(getattr(row, "failure_head", None)),
     }
+
+
+def _facts_members(row: Instance) -> dict[str, Any]:
+    position = {"execution_id": row.schedule.execution, "history_length": row.schedule.position}
+    return _summary_members(row) | position
 
 
 def _blocked(row: Schedule) -> Blocked | None:

@@ -50,7 +50,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class InstanceSummary:
-    """A row of the list: no payloads but the custom status."""
+    """A row of the list: no payloads but the custom status.
+
+    `status_reason` is why it was suspended or terminated; `failure_line` the type and the message of its failure, cut.
+    """
 
     instance_id: str
     name: str
@@ -66,18 +69,35 @@ class InstanceSummary:
     waiting: tuple[Wait, ...]
     parent_instance_id: str | None
     tags: dict[str, str] = field(default_factory=dict)
+    status_reason: str = ""
+    failure_line: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceDetail(InstanceSummary):
-    """One instance with its payloads, without its history."""
+class InstanceFacts(InstanceSummary):
+    """One instance without its payloads and its history."""
 
     execution_id: str = ""
+    history_length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceDetail(InstanceFacts):
+    """One instance with its payloads, without its history."""
+
     input_json: str | None = None
     output_json: str | None = None
     failure: Failure | None = None
-    status_reason: str = ""
-    history_length: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceVersion:
+    """What changes whenever anything of an instance does: its execution, revision, status and length of history."""
+
+    execution_id: str
+    history_length: int
+    revision: int
+    status: Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from orchestrations.engine.failures import cut
 from orchestrations.store import clock
 from orchestrations.store.models import AuditEntry, TaskHub
 
-DONE, DENIED = "done", "denied"
+DONE, DENIED, REFUSED = "done", "denied", "refused"
 REASON_LIMIT = 4096
 LOOK_BACK = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class PastAction:
     """What an earlier row says, with its details decoded."""
 
     at: datetime
@@ -39,22 +39,30 @@ def record(
     detail: Mapping[str, Any] | None = None,
     result: str = DONE,
 ) -> None:
-    """Insert a row into the caller's transaction, or into one of its own."""
+    """Insert a row into the caller's transaction, or into one of its own.
+
+    `result` is `done`, `denied` for want of a permission, or `refused` for any other reason.
+    """
     AuditEntry.objects.create(
         hub=TaskHub.objects.get_or_create(name=hub)[0],
         at=clock.now(),
         user_id=actor.user_id,
-        actor=cut(actor.name, 256),
+        actor=_text(actor.name, 256),
         action=action,
-        instance_id=cut(instance_id, 256),
-        reason=cut(reason, REASON_LIMIT),
+        instance_id=_text(instance_id, 256),
+        reason=_text(reason, REASON_LIMIT),
         detail=json.dumps(dict(detail or {}), sort_keys=True),
         result=result,
     )
 
 
-def list_deeds(hub: str, instance_id: str) -> list[Deed]:
+def list_past_actions(hub: str, instance_id: str) -> list[PastAction]:
     """Return what was last done to an instance, newest first."""
     rows = AuditEntry.objects.filter(hub__name=hub, instance_id=instance_id, result=DONE).order_by("-id")
     values = rows.values_list("at", "actor", "action", "reason", "detail")[:LOOK_BACK]
-    return [Deed(at, actor, action, reason, json.loads(detail)) for at, actor, action, reason, detail in values]
+    return [PastAction(at, actor, action, reason, json.loads(detail)) for at, actor, action, reason, detail in values]
+
+
+def _text(text: str, limit: int) -> str:
+    """Cut, and with a mark for what no column can hold: what was refused may well be refused for that."""
+    return cut(text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode(), limit)

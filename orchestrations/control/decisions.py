@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from enum import StrEnum
 
-from orchestrations.client.status import InstanceDetail, Wait
-from orchestrations.control.audit import Deed
-from orchestrations.control.freshness import moment
+from orchestrations.client.status import InstanceFacts, Wait
+from orchestrations.control.audit import PastAction
 from orchestrations.control.permissions import is_approval
+from orchestrations.control.staleness import moment
 from orchestrations.errors import AlreadyDecidedError
 
 
@@ -24,7 +24,7 @@ class Outcome(StrEnum):
         return "approve" if self is Outcome.APPROVED else "reject"
 
 
-def list_open(instance: InstanceDetail) -> tuple[tuple[str, Wait], ...]:
+def list_open(instance: InstanceFacts) -> tuple[tuple[str, Wait], ...]:
     """Return decision id and wait for each decision that the instance asks for, as of its last turn.
 
     Of several waits of one name the next one to be served is to be decided; then, by another id, the one after it.
@@ -46,10 +46,10 @@ def decision_id(execution_id: str, wait: Wait) -> str:
     return f"decision/{execution_id}/{occurrence}"
 
 
-def who_decided(instance_id: str, event_id: str, deeds: Sequence[Deed]) -> AlreadyDecidedError | None:
+def who_decided(instance_id: str, event_id: str, past: Sequence[PastAction]) -> AlreadyDecidedError | None:
     """Return the error that names the earlier decision under this id, or None if there was none."""
-    for deed in deeds:
-        if deed.detail.get("event_id") == event_id and deed.action in ("approve", "reject"):
-            outcome = Outcome.APPROVED if deed.action == "approve" else Outcome.REJECTED
-            return AlreadyDecidedError(instance_id, outcome.value, deed.actor, moment(deed.at))
+    for entry in past:
+        if entry.detail.get("event_id") == event_id and entry.action in ("approve", "reject"):
+            outcome = Outcome.APPROVED if entry.action == "approve" else Outcome.REJECTED
+            return AlreadyDecidedError(instance_id, outcome.value, entry.actor, moment(entry.at))
     return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,15 @@ from django.db import transaction
 
 from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
-from orchestrations.client.status import InstanceDetail
+from orchestrations.client.status import InstanceFacts
 from orchestrations.control import audit
 from orchestrations.control.actors import Actor
 from orchestrations.control.decisions import Outcome, list_open, who_decided
-from orchestrations.control.freshness import Seen, require_fresh
 from orchestrations.control.permissions import Permission, can, is_approval
+from orchestrations.control.staleness import ExpectedState, require_current
 from orchestrations.errors import (
     AlreadyDecidedError,
+    DurableError,
     InstanceNotFoundError,
     InvalidError,
     NotWaitingError,
@@ -30,9 +32,9 @@ from orchestrations.store import clock, inbox
 class Operations:
     """The operations of one actor in one task hub.
 
-    Every verb raises `PermissionDenied` (recorded), `InstanceNotFoundError`, `WrongStatusError` where the status does
-    not admit it, and with `seen` also `StaleRevisionError`. A verb that raises has changed nothing. Call them outside
-    of a transaction, else the record of a denial is rolled back with it.
+    Every verb raises `PermissionDenied`, `InstanceNotFoundError`, `WrongStatusError` where the status does not admit
+    it, and with `expected` also `StaleRevisionError`. A verb that raises has changed nothing but the audit, which
+    records each refusal with its code. Call them outside of a transaction, else that record is rolled back with it.
     """
 
     actor: Actor
@@ -40,8 +42,8 @@ class Operations:
 
     def start(self, name: str, instance_id: str, input_json: str | None = None) -> str:
         """Start an orchestration under an id that is free; `InstanceExistsError` otherwise. Durable on return."""
-        self._require(Permission.INSTANCES_START, "start", instance_id, {"name": name})
-        with transaction.atomic():
+        with self._attempt("start", instance_id, {"name": name}):
+            self._require(Permission.INSTANCES_START)
             found = DurableClient(self.hub).start_new(name, instance_id, input_json=input_json, if_exists="error")
             audit.record(self.hub, self.actor, "start", instance_id=found, detail={"name": name, "revision": 0})
         return found
@@ -53,49 +55,59 @@ class Operations:
         data_json: str | None = None,
         *,
         event_id: str | None = None,
-        seen: Seen | None = None,
+        expected: ExpectedState | None = None,
     ) -> bool:
         """Send an event; idempotent by `event_id`: False, and no second row, if it was accepted before.
 
         An event whose name makes it a decision is refused: it goes through `decide`.
         """
         facts = {"event_name": event_name, "event_id": event_id}
-        self._require(Permission.EVENTS_WRITE, "raise-event", instance_id, facts)
-        if is_approval(event_name):
-            self._require(Permission.APPROVALS_DECIDE, "raise-event", instance_id, facts)
-            message = (
-                f"An event named '{event_name}' is a decision. Use Approve or Reject where the instance waits for it."
-            )
-            raise InvalidError(message, code="event.is-decision")
+        with self._attempt("raise-event", instance_id, facts):
+            self._require(Permission.EVENTS_WRITE)
+            if is_approval(event_name):
+                self._require(Permission.APPROVALS_DECIDE)
+                advice = "Use Approve or Reject where the instance waits for it."
+                raise InvalidError(f"An event named '{event_name}' is a decision. {advice}", code="event.is-decision")
 
-        def send(client: DurableClient) -> bool:
-            return client.raise_event(instance_id, event_name, event_id=event_id, data_json=data_json)
+            def send(client: DurableClient) -> bool:
+                return client.raise_event(instance_id, event_name, event_id=event_id, data_json=data_json)
 
-        return self._run("raise-event", instance_id, send, seen=seen, detail=facts)
+            return self._run("raise-event", instance_id, send, expected=expected, detail=facts)
 
-    def suspend(self, instance_id: str, reason: str = "", *, seen: Seen | None = None) -> bool:
+    def suspend(self, instance_id: str, reason: str = "", *, expected: ExpectedState | None = None) -> bool:
         """Suspend; False, and no row, if it is suspended already."""
-        self._require(Permission.INSTANCES_CONTROL, "suspend", instance_id)
-        return self._run(
-            "suspend", instance_id, lambda client: client.suspend(instance_id, reason), seen=seen, reason=reason
-        )
+        with self._attempt("suspend", instance_id, reason=reason):
+            self._require(Permission.INSTANCES_CONTROL)
+            return self._run(
+                "suspend",
+                instance_id,
+                lambda client: client.suspend(instance_id, reason),
+                expected=expected,
+                reason=reason,
+            )
 
-    def resume(self, instance_id: str, reason: str = "", *, seen: Seen | None = None) -> bool:
+    def resume(self, instance_id: str, reason: str = "", *, expected: ExpectedState | None = None) -> bool:
         """Resume; False, and no row, if it is not suspended."""
-        self._require(Permission.INSTANCES_CONTROL, "resume", instance_id)
-        return self._run(
-            "resume", instance_id, lambda client: client.resume(instance_id, reason), seen=seen, reason=reason
-        )
+        with self._attempt("resume", instance_id, reason=reason):
+            self._require(Permission.INSTANCES_CONTROL)
+            return self._run(
+                "resume",
+                instance_id,
+                lambda client: client.resume(instance_id, reason),
+                expected=expected,
+                reason=reason,
+            )
 
-    def terminate(self, instance_id: str, reason: str = "", *, seen: Seen | None = None) -> None:
+    def terminate(self, instance_id: str, reason: str = "", *, expected: ExpectedState | None = None) -> None:
         """Terminate the instance and its live descendants."""
-        self._require(Permission.INSTANCES_TERMINATE, "terminate", instance_id)
 
         def end(client: DurableClient) -> bool:
             client.terminate(instance_id, reason, recursive=True)
             return True
 
-        self._run("terminate", instance_id, end, seen=seen, reason=reason)
+        with self._attempt("terminate", instance_id, reason=reason):
+            self._require(Permission.INSTANCES_TERMINATE)
+            self._run("terminate", instance_id, end, expected=expected, reason=reason)
 
     def decide(self, instance_id: str, decision_id: str, outcome: Outcome, comment: str = "") -> None:
         """Decide what the instance waits for: exactly once per wait, however many try at the same time.
@@ -103,10 +115,10 @@ class Operations:
         Raises `AlreadyDecidedError` (who, what and when) for all but the first, `NotWaitingError` if it does not wait
         for that decision, `InvalidError` for a rejection without a comment.
         """
-        self._require(Permission.APPROVALS_DECIDE, outcome.action, instance_id, {"event_id": decision_id})
-        if outcome is Outcome.REJECTED and not comment.strip():
-            raise InvalidError("A rejection needs a comment.", code="approval.comment-required")
-        with transaction.atomic():
+        with self._attempt(outcome.action, instance_id, {"event_id": decision_id}, reason=comment):
+            self._require(Permission.APPROVALS_DECIDE)
+            if outcome is Outcome.REJECTED and not comment.strip():
+                raise InvalidError("A rejection needs a comment.", code="approval.comment-required")
             instance = self._lock(instance_id)
             wait = dict(list_open(instance)).get(decision_id)
             if wait is None or not self._send_decision(instance, wait.name, decision_id, outcome, comment):
@@ -115,14 +127,14 @@ class Operations:
             audit.record(self.hub, self.actor, outcome.action, instance_id=instance_id, reason=comment, detail=detail)
 
     def _send_decision(
-        self, instance: InstanceDetail, name: str, decision_id: str, outcome: Outcome, comment: str
+        self, instance: InstanceFacts, name: str, decision_id: str, outcome: Outcome, comment: str
     ) -> bool:
         at = clock.now().isoformat(timespec="seconds")
         payload = {"outcome": outcome.value, "by": self.actor.name, "comment": comment, "at": at}
         return DurableClient(self.hub).raise_event(instance.instance_id, name, payload, event_id=decision_id)
 
     def _too_late(self, instance_id: str, decision_id: str, event_name: str) -> AlreadyDecidedError | NotWaitingError:
-        earlier = who_decided(instance_id, decision_id, audit.list_deeds(self.hub, instance_id))
+        earlier = who_decided(instance_id, decision_id, audit.list_past_actions(self.hub, instance_id))
         return earlier or NotWaitingError(instance_id, event_name)
 
     def _run(
@@ -131,30 +143,41 @@ class Operations:
         instance_id: str,
         act: Callable[[DurableClient], bool],
         *,
-        seen: Seen | None,
+        expected: ExpectedState | None,
         reason: str = "",
         detail: Mapping[str, Any] | None = None,
     ) -> bool:
-        with transaction.atomic():
-            instance = self._lock(instance_id)
-            if seen is not None:
-                require_fresh(instance, seen, audit.list_deeds(self.hub, instance_id))
-            done = act(DurableClient(self.hub))
-            if done:
-                facts = {**(detail or {}), "revision": instance.revision}
-                audit.record(self.hub, self.actor, action, instance_id=instance_id, reason=reason, detail=facts)
+        instance = self._lock(instance_id)
+        if expected is not None:
+            require_current(instance, expected, audit.list_past_actions(self.hub, instance_id))
+        done = act(DurableClient(self.hub))
+        if done:
+            facts = {**(detail or {}), "revision": instance.revision}
+            audit.record(self.hub, self.actor, action, instance_id=instance_id, reason=reason, detail=facts)
         return done
 
-    def _lock(self, instance_id: str) -> InstanceDetail:
+    def _lock(self, instance_id: str) -> InstanceFacts:
         """Lock the instance first and read it by a later statement: what is read then is what the lock protects."""
         if inbox.lock_named(self.hub, instance_id) is None:
             raise InstanceNotFoundError(instance_id)
-        return queries.get_instance(self.hub, instance_id)
+        return queries.get_facts(self.hub, instance_id)
 
-    def _require(
-        self, permission: Permission, action: str, instance_id: str, detail: Mapping[str, Any] | None = None
-    ) -> None:
-        if can(self.actor, permission, self.hub):
-            return
-        audit.record(self.hub, self.actor, action, instance_id=instance_id, detail=detail, result=audit.DENIED)
-        raise PermissionDenied(permission.value)
+    @contextmanager
+    def _attempt(
+        self, action: str, instance_id: str, detail: Mapping[str, Any] | None = None, *, reason: str = ""
+    ) -> Iterator[None]:
+        """Run the block in a transaction; record why it was refused after that has been rolled back."""
+        try:
+            with transaction.atomic():
+                yield
+        except DurableError as error:
+            result = audit.DENIED if isinstance(error, PermissionDenied) else audit.REFUSED
+            facts = {**(detail or {}), "code": error.code}
+            audit.record(
+                self.hub, self.actor, action, instance_id=instance_id, reason=reason, detail=facts, result=result
+            )
+            raise
+
+    def _require(self, permission: Permission) -> None:
+        if not can(self.actor, permission, self.hub):
+            raise PermissionDenied(permission.value)

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from orchestrations.engine.exceptions import qualified_name
 from orchestrations.engine.failures import NON_RETRIABLE, FailureDetails, TaskFailedError
+from orchestrations.errors import ActivityTimeoutError, LeftoverError
 
 K = TypeVar("K", bound=type[Exception])
 Made = type[TaskFailedError]
@@ -43,6 +44,10 @@ def register_error(kind: K, *, non_retriable: bool = False) -> K:
     if non_retriable:
         setattr(kind, NON_RETRIABLE, True)
     return kind
+
+
+for _kind in (ActivityTimeoutError, LeftoverError):
+    register_error(_kind)
 
 
 def failure_type(error_type: str) -> type[TaskFailedError]:

@@ -65,7 +65,7 @@ class Script:
     def is_excused(self, asked: HistoryEvent) -> bool:
         """Tell whether a committed turn may have asked for it although the history does not hold it.
 
-        That is so of timers that an end made pointless (ORC-6), and of chains that a rewind has taken out (RWD-3).
+        That is so of timers that an end made pointless (ORC-6), and of chains that a rewind has taken out.
         """
         return asked.event_id in self._undone or (self.has_ended and isinstance(asked, TimerCreated))
 

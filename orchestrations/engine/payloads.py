@@ -7,6 +7,7 @@ arguments of `Limits`, in bytes and levels.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from orchestrations.errors import PayloadError
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _encode_sorted = json.JSONEncoder(sort_keys=True).encode
+_ODD_KEY = re.compile(r'"(?:-?[0-9][0-9.e+-]*|true|false|null)":')
+"""What the name of a member looks like that may have come from a number, a truth value or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ def dump(value: Any, what: str = "The value", limits: Limits = DEFAULT_LIMITS) -
         raise PayloadError.too_large(what, size, limits.bytes)
     if text.count("[") + text.count("{") > limits.depth and depth_of(text) > limits.depth:
         raise PayloadError(f"{what} is nested deeper than {limits.depth} levels.", code="result.not-serializable")
-    if "{" in text and (doubled := _find_doubled_key(value)) is not None:
+    if _ODD_KEY.search(text) and (doubled := _find_doubled_key(value)) is not None:
         where, keys = doubled
         message = f"{what} is not JSON: {keys} are one name at {where}."
         raise PayloadError(message, code="result.not-serializable", pointer=where)

@@ -14,9 +14,8 @@ from typing import Any
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from orchestrations.control.actors import Actor
-from orchestrations.control.permissions import Permission, can
 from orchestrations.live.groups import hub_group, user_group
-from orchestrations.live.tags import BadWatch, Watch, find_actor, read_tags, read_watches
+from orchestrations.live.tags import UnknownRegionError, WatchedRegion, find_actor, may_look, read_regions
 from orchestrations.web.fragments import EVERY
 
 logger = logging.getLogger("orchestrations.live")
@@ -36,7 +35,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     check_seconds = 60.0
     grace_seconds = 0.5
     slow_seconds = 20.0
-    frame_limit = 4096
+    frame_limit = 16 * 1024
     region_limit = 12
     message_rate = 10
     sockets_per_user = 12
@@ -48,7 +47,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def connect(self) -> None:
         """Join first, look second: what changes in between is heard."""
-        self.watches: dict[str, Watch] = {}
+        self.regions: dict[str, WatchedRegion] = {}
         self.dirty: set[str] = set()
         self.bell = asyncio.Event()
         self.heard: deque[float] = deque(maxlen=self.message_rate)
@@ -56,7 +55,7 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.next_check = time.monotonic() + self.check_seconds
         self.hub = self.scope["url_route"]["kwargs"]["hub"]
         actor = await find_actor(self.scope)
-        if actor is None or not can(actor, Permission.INSTANCES_READ, self.hub):
+        if actor is None or not await may_look(actor, self.hub):
             await self.close()  # before accept: the handshake answers 403
             return
         self.actor = actor
@@ -91,14 +90,14 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             return await self._refuse(POLICY, "too many messages")
         try:
             await self._watch(json.loads(text_data))
-        except (ValueError, RecursionError, BadWatch):
+        except (ValueError, RecursionError, UnknownRegionError):
             await self._refuse(POLICY, "not understood")
 
     async def hint(self, event: dict[str, Any]) -> None:
         """Instances have changed. Set arithmetic only: no query, no rendering, no await."""
         ids = {pair[0] for pair in event.get("ids", ())}
-        for name, watch in self.watches.items():
-            if watch.ids is EVERY or event.get("many") or not ids.isdisjoint(watch.ids):
+        for name, watched in self.regions.items():
+            if watched.ids is EVERY or event.get("many") or not ids.isdisjoint(watched.ids):
                 self.dirty.add(name)
         if self.dirty:
             self.bell.set()
@@ -111,9 +110,9 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _watch(self, message: Any) -> None:
         keys = message.get("keys") if isinstance(message, dict) and message.get("t") == "watch" else None
         if not isinstance(keys, list) or len(keys) > self.region_limit:
-            raise BadWatch
-        self.watches = await read_watches(self.actor, self.hub, keys)
-        await self._say({"t": "hello", "tags": await read_tags(self.actor, self.hub, self.watches.values())})
+            raise UnknownRegionError
+        self.regions = await read_regions(self.actor, self.hub, keys)
+        await self._say({"t": "hello", "tags": self._tags()})
 
     async def _run(self) -> None:
         next_beat = time.monotonic() + self._beat_pause()
@@ -136,16 +135,16 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _beat(self) -> None:
         """Prove that nothing was missed: who has another tag asks. What regions depend on is read again as well."""
-        keys = [watch.region.key for watch in self.watches.values()]
-        self.watches = await read_watches(self.actor, self.hub, keys)
-        await self._say({"t": "beat", "tags": await read_tags(self.actor, self.hub, self.watches.values())})
+        keys = [watched.region.key for watched in self.regions.values()]
+        self.regions = await read_regions(self.actor, self.hub, keys)
+        await self._say({"t": "beat", "tags": self._tags()})
 
     async def _is_still_welcome(self) -> bool:
         """Session, user and permissions again: authorisation at connect is not enough."""
         actor = await find_actor(self.scope)
         if actor is None:
             await self.close(code=SESSION_ENDED)
-        elif not can(actor, Permission.INSTANCES_READ, self.hub):
+        elif not await may_look(actor, self.hub):
             await self.close(code=ACCESS_REMOVED)
         else:
             self.actor = actor
@@ -172,6 +171,9 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _refuse(self, code: int, why: str) -> None:
         await self._say({"t": "error", "why": why})
         await self.close(code=code)
+
+    def _tags(self) -> dict[str, str]:
+        return {name: watched.tag for name, watched in self.regions.items()}
 
     def _is_too_fast(self) -> bool:
         now = time.monotonic()

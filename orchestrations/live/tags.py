@@ -1,4 +1,4 @@
-"""What a socket asks of the database, in worker threads: who is it, what may it watch, and the tags of that."""
+"""What a socket asks of the database, in a worker thread: who is it, may it look, and what do its regions show now."""
 
 from __future__ import annotations
 
@@ -10,15 +10,31 @@ from typing import Any
 from channels.db import database_sync_to_async
 from django.contrib.auth import get_user
 
+from orchestrations.client import queries
 from orchestrations.control.actors import Actor, actor_from_user
+from orchestrations.control.permissions import Permission, can
 from orchestrations.web import fragments
+from orchestrations.web.page_data import PageData
 from orchestrations.web.regions import Region, read_key
-from orchestrations.web.sources import Source
 
 SHARED_SECONDS = 1.0
 SHARED_LIMIT = 2000
 
-_shared: dict[tuple[Any, ...], tuple[float, str | None]] = {}
+
+class UnknownRegionError(Exception):
+    """A browser of ours does not send this."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedRegion:
+    """A region that a socket shows, the instances whose changes touch it, and the tag of what it shows now."""
+
+    region: Region
+    ids: frozenset[str]
+    tag: str
+
+
+_shared: dict[tuple[Any, ...], tuple[float, WatchedRegion | None]] = {}
 
 
 async def find_actor(scope: Mapping[str, Any]) -> Actor | None:
@@ -27,28 +43,20 @@ async def find_actor(scope: Mapping[str, Any]) -> Actor | None:
     return found
 
 
-async def read_watches(actor: Actor, hub: str, keys: Iterable[Any]) -> dict[str, Watch]:
-    """Return name → watch for the keys that this actor may watch; `BadWatch` for one that we have not signed."""
-    found: dict[str, Watch] = await database_sync_to_async(_read_watches)(actor, hub, keys)
+async def may_look(actor: Actor, hub: str) -> bool:
+    """Tell whether the actor may look at the hub, which has to exist."""
+    may: bool = can(actor, Permission.INSTANCES_READ, hub) and await database_sync_to_async(queries.has_hub)(hub)
+    return may
+
+
+async def read_regions(actor: Actor, hub: str, keys: Iterable[Any]) -> dict[str, WatchedRegion]:
+    """Return name → region for those keys that this actor may watch and that are still there.
+
+    Whatever it asks of the database, sockets of a process that show the same to the same roles ask once a second.
+    Raises `UnknownRegionError` for a key that we have not signed.
+    """
+    found: dict[str, WatchedRegion] = await database_sync_to_async(_read_regions)(actor, hub, keys)
     return found
-
-
-async def read_tags(actor: Actor, hub: str, watches: Iterable[Watch]) -> dict[str, str]:
-    """Return name → tag. Sockets of a process share an answer for a second."""
-    found: dict[str, str] = await database_sync_to_async(_read_tags)(actor, hub, watches)
-    return found
-
-
-class BadWatch(Exception):
-    """A browser of ours does not send this."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """A region that a socket shows, and the instances whose changes touch it."""
-
-    region: Region
-    ids: frozenset[str]
 
 
 class _Request:
@@ -66,38 +74,31 @@ def _find_actor(scope: Mapping[str, Any]) -> Actor | None:
     return actor_from_user(get_user(_Request(fresh)))  # type: ignore[arg-type]
 
 
-def _read_watches(actor: Actor, hub: str, keys: Iterable[Any]) -> dict[str, Watch]:
-    source, found = Source(hub), {}
+def _read_regions(actor: Actor, hub: str, keys: Iterable[Any]) -> dict[str, WatchedRegion]:
+    data, found = PageData(hub), {}
     for key in keys:
         region = read_key(key)
         if region is None or region.hub != hub:
-            raise BadWatch
-        if fragments.tag(region, actor, source) is not None:
-            found[region.name] = Watch(region, fragments.watched_ids(region, source))
+            raise UnknownRegionError
+        watched = _read_shared(region, actor, data)
+        if watched is not None:
+            found[region.name] = watched
     return found
 
 
-def _read_tags(actor: Actor, hub: str, watches: Iterable[Watch]) -> dict[str, str]:
-    source, found = Source(hub), {}
-    for watch in watches:
-        tag = _shared_tag(watch.region, actor, source)
-        if tag is not None:
-            found[watch.region.name] = tag
-    return found
-
-
-def _shared_tag(region: Region, actor: Actor, source: Source) -> str | None:
+def _read_shared(region: Region, actor: Actor, data: PageData) -> WatchedRegion | None:
     key, now = (region, actor.roles), time.monotonic()
     held = _shared.get(key)
     if held and now - held[0] < SHARED_SECONDS:
         return held[1]
-    tag = fragments.tag(region, actor, source)
+    tag = fragments.tag(region, actor, data)
+    watched = None if tag is None else WatchedRegion(region, fragments.watched_ids(region, data), tag)
     if len(_shared) > SHARED_LIMIT:
         _shared.clear()
-    _shared[key] = now, tag
-    return tag
+    _shared[key] = now, watched
+    return watched
 
 
 def forget() -> None:
-    """Forget the shared tags."""
+    """Forget what is shared."""
     _shared.clear()

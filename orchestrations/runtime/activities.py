@@ -10,10 +10,11 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import time
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
+
+from django.db import Error
 
 from orchestrations import telemetry
 from orchestrations.authoring.activity_context import ActivityContext
@@ -84,11 +85,11 @@ class ActivityRunner:
             return None
         if self._watch is not None:
             self._watch.begin(activity.id, self.seconds_of(function))
-        began = time.perf_counter()
+        began = clock.monotonic()
         crashpoint("before-activity")
         event = self._call(activity, function)
         crashpoint("after-activity")
-        self._pace.note(activity.name, time.perf_counter() - began)
+        self._pace.note(activity.name, clock.monotonic() - began)
         if self._watch is not None:
             self._watch.end()
         return Result(activity, event)
@@ -140,7 +141,6 @@ def _describe_losses(activity: ClaimedActivity) -> str:
 
 
 def _last_loss(activity: ClaimedActivity) -> str:
-    found = ""
-    with contextlib.suppress(Exception):  # the sentence is a help, and must not cost the outcome
-        found = losses.find(losses.key_of_activity(activity.id))
-    return f" The last one: {found}" if found else ""
+    with contextlib.suppress(Error):  # the sentence is a help, and must not cost the outcome
+        return losses.last_of(losses.key_of_activity(activity.id))
+    return ""

@@ -6,17 +6,15 @@ What a burst keeps it wakes nobody for: its leases are the promise, and the swee
 from __future__ import annotations
 
 import logging
-import time
-from collections import deque
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from orchestrations import telemetry
-from orchestrations.authoring.registry import Function
 from orchestrations.conf import conf
 from orchestrations.faults import crashpoint
 from orchestrations.runtime.activities import ActivityRunner
 from orchestrations.runtime.commits import commit_safely
+from orchestrations.runtime.in_hand import ActivitiesInHand
 from orchestrations.runtime.lanes import Lanes
 from orchestrations.runtime.live_bodies import LiveBodies
 from orchestrations.runtime.pace import Pace
@@ -24,16 +22,11 @@ from orchestrations.runtime.retries import through_locks
 from orchestrations.runtime.surroundings import Surroundings
 from orchestrations.runtime.turns import Held, Parked, run_turn
 from orchestrations.runtime.watch import Watch
-from orchestrations.store import activities, claims, clock, histories, leases, looks, losses
+from orchestrations.store import claims, clock, histories, leases, looks, losses
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
-from orchestrations.store.claims import ClaimedActivity, ClaimLimits
+from orchestrations.store.claims import ClaimLimits
 from orchestrations.store.looks import Question
-
-DEFER_SECONDS = 10.0
-FULL_LANE_SECONDS = 0.5
-LANE_START_SECONDS = 0.0005
-"""What starting an activity in a lane takes of the burst's time, whatever it takes itself."""
 
 HISTORY_BYTES = 32 * 1024 * 1024
 """How much history a round loads at most; what is above it waits in our hands for the next round."""
@@ -74,10 +67,8 @@ class Burst:
     def __init__(self, worker: WorkerState, queue: str, *, should_stop: Callable[[], bool] = lambda: False) -> None:
         self._worker, self._queue, self._should_stop = worker, queue, should_stop
         self._held: dict[int, Held] = {}
-        self._todo: deque[ClaimedActivity] = deque()
-        self._elsewhere: list[Result] = []
-        self._crowded: list[ClaimedActivity] = []
-        self._ends_at = time.monotonic() + conf.BURST_SECONDS
+        self._hand = ActivitiesInHand(worker.owner, worker.runner, worker.lanes, worker.pace, self._take_result)
+        self._ends_at = clock.monotonic() + conf.BURST_SECONDS
         self._claimed_at = 0.0
 
     def run(self) -> None:
@@ -95,19 +86,19 @@ class Burst:
     # --- claiming
 
     def _is_over(self) -> bool:
-        return time.monotonic() >= self._ends_at or self._should_stop() or self._worker.is_spoilt
+        return clock.monotonic() >= self._ends_at or self._should_stop() or self._worker.is_spoilt
 
     def _has_work(self) -> bool:
-        return bool(self._held or self._todo)
+        return bool(self._held or self._hand.todo)
 
     def _may_claim(self) -> bool:
         """Claim when the hands are empty, and now and then beside long work, so that others are not kept waiting."""
-        return not self._has_work() or time.monotonic() - self._claimed_at > conf.CLAIM_SECONDS
+        return not self._has_work() or clock.monotonic() - self._claimed_at > conf.CLAIM_SECONDS
 
     def _claim(self) -> bool:
-        self._claimed_at = time.monotonic()
+        self._claimed_at = clock.monotonic()
         size = 1 if conf.ALWAYS_REPLAY else conf.CLAIM_SIZE
-        most = 0 if self._todo else self._worker.pace.activities_to_claim()
+        most = 0 if self._hand.todo else self._worker.pace.activities_to_claim()
         limits = ClaimLimits(
             max(1, size - len(self._held)), min(most, size * 10), conf.LEASE_SECONDS, may_take_lost=not self._has_work()
         )
@@ -115,7 +106,7 @@ class Burst:
         crashpoint("before-claim")
         found = through_locks(lambda: claims.claim(self._queue, self._worker.owner, limits, clock.now()))
         crashpoint("after-claim")
-        self._todo.extend(found.activities)
+        self._hand.todo.extend(found.activities)
         fresh = [Held(instance, surroundings=self._worker.surroundings) for instance in found.instances]
         if fresh:
             self._load(fresh)
@@ -156,14 +147,14 @@ class Burst:
     def _round(self) -> None:
         self._worker.move()
         ready = [held for held in self._held.values() if held.has_news]
-        awaited = {activity.instance for activity in self._todo}
+        awaited = {activity.instance for activity in self._hand.todo}
         idle = [held for key, held in self._held.items() if not held.has_news and key not in awaited]
         if idle:
             self._release(idle)
         if ready:
             self._turn(ready)
-        self._run_activities()
-        self._settle_elsewhere()
+        self._hand.run(self._is_over)
+        self._hand.settle()
 
     def _turn(self, ready: list[Held]) -> None:
         """Run the turns and commit their plans together."""
@@ -193,14 +184,15 @@ class Burst:
             watch.begin(-held.key, conf.TURN_SECONDS)
         try:
             if held.claimed.row.losses >= conf.LOST_TURNS:
-                raise Parked("lost-turns", _describe_losses(held))
+                text = f"A worker was lost in each of the last {held.claimed.row.losses} turns."
+                raise Parked("lost-turns", f"{text}{losses.last_of(losses.key_of_turn(held.key))}")
             commit, left = run_turn(held, now)
         except Parked as parked:
             self._end_turn()
             self._park(held, parked)
             return None
         self._end_turn()  # but not after any other error: the supervisor is to know what ran
-        self._elsewhere += left
+        self._hand.elsewhere += left
         return commit
 
     def _end_turn(self) -> None:
@@ -225,7 +217,7 @@ class Burst:
         instance = held.claimed.facts.instance_id
         if answer.is_dropped or answer.held is None:
             telemetry.report(telemetry.TURN_DROPPED, level=logging.WARNING, instance=instance)
-            self._elsewhere += answer.results_in_hand
+            self._hand.elsewhere += answer.results_in_hand
             held.drop_body()
             del self._held[held.key]
             leases.release([held.claimed], clock.now())  # what was lost may be a result; the lease may be ours still
@@ -235,7 +227,7 @@ class Burst:
         if answer.held.row.execution != held.claimed.row.execution:
             held.drop_body()
         held.claimed = answer.held
-        self._todo.extend(answer.share)
+        self._hand.todo.extend(answer.share)
         held.messages = answer.waiting.messages if answer.is_kept else []
         if not answer.is_kept:
             del self._held[held.key]
@@ -255,65 +247,17 @@ class Burst:
         instance = held.claimed.facts.instance_id
         telemetry.report(telemetry.INSTANCE_PARKED, level=logging.WARNING, instance=instance, reason=parked.reason)
         held.drop_body()
-        self._elsewhere += held.results
+        self._hand.elsewhere += held.results
         leases.park(held.claimed, parked.reason, parked.message, self._worker.fingerprint, clock.now())
         del self._held[held.key]
 
-    # --- activities
-
-    def _run_activities(self) -> None:
-        """Run claimed activities for as long as a group of results may wait for its commit."""
-        began, count = time.monotonic(), 0
-        most, seconds = conf.RESULT_GROUP_SIZE, conf.RESULT_GROUP_SECONDS
-        while self._todo and not self._is_over():
-            self._run_activity(self._todo.popleft())
-            count += 1
-            if count >= most or time.monotonic() - began >= seconds:
-                break
-
-    def _run_activity(self, activity: ClaimedActivity) -> None:
-        function = self._worker.runner.find(activity.name)
-        if function is None:
-            self._defer(activity)
-        elif self._worker.lanes.serves(function):
-            self._start_in_lane(activity, function)
-        elif (result := self._worker.runner.run(activity, function)) is not None:
-            self._keep_result(result)
-
-    def _start_in_lane(self, activity: ClaimedActivity, function: Function) -> None:
-        """Let it run beside the burst, which has no more to do with it: its outcome comes through the inbox."""
-        runner, lanes = self._worker.runner, self._worker.lanes
-        if not lanes.has_room(function):
-            self._crowded.append(activity)
-            return
-        ready = runner.prepare(activity, function)
-        if isinstance(ready, Result):
-            self._keep_result(ready)
-        elif ready:
-            self._worker.pace.note(activity.name, LANE_START_SECONDS)
-            lanes.start(activity, function, runner.seconds_of(function))
-
-    def _keep_result(self, result: Result) -> None:
+    def _take_result(self, result: Result) -> bool:
+        """Give a result to its instance where that is in our hands and waits for it."""
         held = self._held.get(result.activity.instance)
-        if held is not None and held.awaits(result.activity.execution):
-            held.results.append(result)
-        else:
-            self._elsewhere.append(result)
-
-    def _defer(self, activity: ClaimedActivity) -> None:
-        telemetry.report(telemetry.ACTIVITY_DEFERRED, level=logging.WARNING, activity=activity.name)
-        now, owner = clock.now(), self._worker.owner
-        through_locks(lambda: activities.defer(activity, owner, "missing-function", now, DEFER_SECONDS))
-
-    def _settle_elsewhere(self) -> None:
-        if not self._elsewhere:
-            return
-        results = self._elsewhere
-        counted = through_locks(lambda: activities.settle(results, self._worker.owner))
-        self._elsewhere = []  # not before: after an error they are in hand still
-        if counted < len(results):
-            refused = len(results) - counted
-            telemetry.report(telemetry.RESULT_REFUSED, level=logging.WARNING, results=refused)
+        if held is None or not held.awaits(result.activity.execution):
+            return False
+        held.results.append(result)
+        return True
 
     # --- giving back
 
@@ -326,41 +270,30 @@ class Burst:
     def _give_back(self) -> None:
         """Settle the results in hand, give back leases and activities not begun; what is left due is woken for."""
         self._worker.move()
-        for held in self._held.values():
-            self._elsewhere += held.results
-            held.results = []
-        self._settle_elsewhere()
+        self._collect_results()
+        self._hand.settle()
         if self._held:
             self._release(list(self._held.values()))
-        owner, later = self._worker.owner, clock.now() + timedelta(seconds=FULL_LANE_SECONDS)
-        through_locks(lambda: activities.put_back(list(self._todo), owner))
-        through_locks(lambda: activities.put_back(self._crowded, owner, later))
-        self._todo.clear()
-        self._crowded.clear()
+        self._hand.put_back()
 
     def give_up(self) -> None:
         """After an error of the database: settle the results in hand, and let go of everything else.
 
         Nothing counts as lost. Raises what the database raises; it may be called again.
         """
-        for held in self._held.values():
-            self._elsewhere += held.results
-            held.results = []
-            held.drop_body()
-        self._settle_elsewhere()
+        self._collect_results()
+        self._hand.settle()
         self._drop_all()
+
+    def _collect_results(self) -> None:
+        for held in self._held.values():
+            self._hand.elsewhere += held.results
+            held.results = []
 
     def _drop_all(self) -> None:
         """The answer to COMMIT was lost, but it was stored: let go of everything, to begin from the database."""
         for held in self._held.values():
             held.drop_body()
         self._held.clear()
-        self._todo.clear()
-        self._crowded.clear()
+        self._hand.forget()
         leases.hand_back(self._worker.owner, self._worker.lanes.keys)
-
-
-def _describe_losses(held: Held) -> str:
-    known = losses.find(losses.key_of_turn(held.key))
-    last = f" The last one: {known}" if known else ""
-    return f"A worker was lost in each of the last {held.claimed.row.losses} turns.{last}"

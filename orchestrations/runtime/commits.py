@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -12,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from orchestrations import telemetry
 from orchestrations.conf import conf
-from orchestrations.store import advance, commit, leases, retry
+from orchestrations.store import advance, clock, commit, leases, retry
 from orchestrations.store.batch import Committed, TurnCommit
 
 TRIES = 5
@@ -35,7 +34,7 @@ def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str
                 return None
             if retry.is_lock_wait(error) or not retry.is_transient(error):
                 break
-            time.sleep(random.random() * 0.05 * 2**number)
+            clock.sleep(random.random() * 0.05 * 2**number)
         except DatabaseError as error:
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, plans=len(commits))
             break

@@ -22,7 +22,7 @@ def completed(activity: ClaimedActivity, value: Any, limits: payloads.Limits) ->
     try:
         text = payloads.dump(value, f"The result of {activity.name}", limits)
     except PayloadError as error:
-        details = describe(error)
+        details = FailureDetails.from_exception(error)
         facts = {"code": error.code}
         return failed(activity, FailureDetails(details.error_type, details.message, "", None, facts, True))
     except BaseException as error:  # code of the value's class: its __repr__, its iterator
@@ -34,7 +34,7 @@ def completed(activity: ClaimedActivity, value: Any, limits: payloads.Limits) ->
 
 def raised(activity: ClaimedActivity, error: BaseException) -> TaskFailed:
     """Return the outcome of a call that raised."""
-    return failed(activity, describe(error))
+    return failed(activity, FailureDetails.from_exception(error))
 
 
 def lost(activity: ClaimedActivity, text: str) -> TaskFailed:
@@ -61,16 +61,6 @@ def failed(activity: ClaimedActivity, details: FailureDetails) -> TaskFailed:
         failure_details=details,
         attempt=_attempt(activity),
     )
-
-
-def describe(error: BaseException) -> FailureDetails:
-    """Return what is known of an exception, also of one whose class raises when it is looked at."""
-    try:
-        return FailureDetails.from_exception(error)
-    except BaseException:
-        kind = type(error)
-        name = f"{type.__getattribute__(kind, '__module__')}.{type.__getattribute__(kind, '__qualname__')}"
-        return FailureDetails(name, "<an exception that cannot be described>")
 
 
 def _attempt(activity: ClaimedActivity) -> int | None:

@@ -6,9 +6,9 @@ from functools import cache
 from typing import Any
 
 import django_rq
-from django.conf import settings
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError
 from redis.retry import Retry
 from rq import Queue, worker_registration
 from rq.exceptions import DequeueTimeout, NoSuchJobError
@@ -18,7 +18,7 @@ from rq.timeouts import TimerDeathPenalty
 from rq.utils import now
 from rq.worker import BaseWorker
 
-from orchestrations.conf import default_queue
+from orchestrations.conf import configured_queue
 
 CALLABLE = "orchestrations.runtime.jobs.run_hint"
 BODY_LIMIT = 4096
@@ -54,17 +54,12 @@ def connection() -> Redis:
 
     No command waits for longer than two seconds, for it may be a request that waits, or the loop that sweeps.
     """
-    found: Redis = django_rq.get_connection(_configured_name())
+    found: Redis = django_rq.get_connection(configured_queue())
     options = found.connection_pool.connection_kwargs
     options.update(socket_timeout=COMMAND_SECONDS, socket_connect_timeout=CONNECT_SECONDS)
-    found.set_retry(Retry(NoBackoff(), 1))  # once, for a pooled connection may be that of a server that was restarted
+    # once, for a pooled connection may be that of a server that was restarted; never one that does not answer
+    found.set_retry(Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)))
     return found
-
-
-def _configured_name() -> str:
-    """Return a queue name that django-rq knows: all queues live in one Redis, whatever their hub is called."""
-    listed: dict[str, Any] = getattr(settings, "RQ_QUEUES", {})
-    return default_queue() if default_queue() in listed or not listed else next(iter(listed))
 
 
 def subscription() -> Any:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from datetime import datetime
 from typing import Any
 
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from orchestrations import telemetry
 from orchestrations.conf import conf
@@ -23,7 +23,10 @@ from orchestrations.store import clock
 
 CHANNEL = "durable:due"
 LISTENERS_SECONDS = 1.0
+SILENT_SECONDS = 2.0
+"""After Redis did not answer in time nobody asks it again for so long: a request must not wait for it at each wake."""
 
+_silent_until = 0.0
 _listeners: dict[str, tuple[float, int]] = {}
 
 
@@ -33,8 +36,11 @@ def on_work_available(sender: Any, *, queue: str, at: datetime | None = None, it
 
 
 def wake(queue: str, at: datetime | None = None, *, items: int = 1) -> None:
-    """Say that `queue` has work now, or will have at `at`. Errors are logged."""
+    """Say that `queue` has work now, or will have at `at`. Errors are logged; it waits for two seconds at most."""
+    global _silent_until
     crashpoint("before-wake")
+    if clock.monotonic() < _silent_until:
+        return
     try:
         if at is not None and at > clock.now():
             queues.connection().publish(CHANNEL, f"{queue} {at.isoformat()}")
@@ -42,6 +48,8 @@ def wake(queue: str, at: datetime | None = None, *, items: int = 1) -> None:
             _hint(queue, items)
     except (RedisError, OSError) as error:
         telemetry.report(telemetry.WAKE_FAILED, level=logging.WARNING, error=error, queue=queue)
+        if isinstance(error, RedisTimeout | TimeoutError):
+            _silent_until = clock.monotonic() + SILENT_SECONDS
 
 
 def token_key(queue: str, token: int) -> str:
@@ -71,7 +79,7 @@ def _hint(queue: str, items: int) -> None:
 
 def _count_listeners(queue: str) -> int:
     asked, count = _listeners.get(queue, (0.0, 1))
-    if time.monotonic() - asked > LISTENERS_SECONDS:
+    if clock.monotonic() - asked > LISTENERS_SECONDS:
         count = max(1, queues.count_listeners(queue))
-        _listeners[queue] = (time.monotonic(), count)
+        _listeners[queue] = (clock.monotonic(), count)
     return count

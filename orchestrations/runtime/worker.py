@@ -29,8 +29,9 @@ from rq.worker import SimpleWorker
 
 from orchestrations import telemetry
 from orchestrations.authoring.registry import registry
+from orchestrations.engine.failures import FailureDetails
 from orchestrations.faults import crashpoint
-from orchestrations.runtime import outcomes, queues, surroundings
+from orchestrations.runtime import queues, surroundings
 from orchestrations.runtime.bursts import Burst, WorkerState
 from orchestrations.runtime.jobs import take_hint
 from orchestrations.runtime.retries import through_outage
@@ -152,7 +153,7 @@ class HintWorker(SimpleWorker):
     def _fail(self, error: BaseException) -> None:
         """End, for nobody knows in what state the burst was left; leave the reason for the supervisor."""
         self.has_failed = True
-        details = outcomes.describe(error)
+        details = FailureDetails.from_exception(error)
         telemetry.report(telemetry.BURST_FAILED, level=logging.ERROR, error=error)
         logging.getLogger(__name__).error("%s", details.stack_trace)
         if self.place is not None:

@@ -31,9 +31,10 @@ def record(works: Iterable[str], worker: str, detail: str, now: datetime) -> Non
     )
 
 
-def find(work: str) -> str:
-    """Return what is known of the last loss with this work, as a sentence, or an empty text."""
-    return WorkerLoss.objects.filter(pk=work).values_list("detail", flat=True).first() or ""
+def last_of(work: str) -> str:
+    """Return what is known of the last loss with this work, as a sentence to add to another, or an empty text."""
+    found = WorkerLoss.objects.filter(pk=work).values_list("detail", flat=True).first()
+    return f" The last one: {found}" if found else ""
 
 
 def prune(now: datetime) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "InboxMessage",
     "Instance",
     "Payload",
+    "RateLimit",
     "Schedule",
     "SignInLink",
     "Supervisor",
@@ -360,3 +361,15 @@ class SignInLink(models.Model):
 
     def __str__(self) -> str:
         return f"link of {self.user_id}"
+
+
+class RateLimit(models.Model):
+    """Something that may be tried so often only. Before `free_at` less than all tries are free; after it the row is
+    as good as absent, and is removed. The key is a digest: what strangers typed is not kept.
+    """
+
+    key = models.CharField(primary_key=True, max_length=64)
+    free_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.key

@@ -6,25 +6,13 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrations.client.status import InstanceDetail
+from orchestrations.client.status import InstanceFacts
 from orchestrations.control.actors import Actor
 from orchestrations.control.decisions import list_open
 from orchestrations.control.permissions import Permission, can, is_approval, roles_with
-from orchestrations.errors import InstanceNotFoundError
 from orchestrations.web.payloads import visible
-from orchestrations.web.presenters import instance_url
+from orchestrations.web.presenters.rows import instance_url
 from orchestrations.web.statuses import badge
-
-# an error's code, or its first part → the fields beside which it is shown, if a form has one of them
-FIELDS = {
-    "payload": ("client_input", "event_data"),
-    "json": ("client_input", "event_data"),
-    "orchestrator": ("name",),
-    "name": ("name", "event_name"),
-    "event": ("event_name",),
-    "instance-id": ("instance_id",),
-    "approval.comment-required": ("comment",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +48,7 @@ class ActionsView:
     decision_url: str
 
 
-def present(hub: str, instance: InstanceDetail, actor: Actor) -> ActionsView:
+def present(hub: str, instance: InstanceFacts, actor: Actor) -> ActionsView:
     """Return the actions as of the instance's present state."""
     slug = badge(instance.status.value).slug
     awaited = [w.name for w in instance.waiting if w.kind == "event" and not is_approval(w.name)]
@@ -95,13 +83,8 @@ def why_not(actor: Actor, permission: Permission, hub: str) -> str:
     return f"Needs the role {' or '.join(role.value for role in roles_with(permission))}."
 
 
-def _decisions(instance: InstanceDetail) -> tuple[DecisionView, ...]:
+def _decisions(instance: InstanceFacts) -> tuple[DecisionView, ...]:
     return tuple(
         DecisionView(key, f"decision-{key.rpartition('/')[2]}", visible(wait.name), wait.since, wait.until)
         for key, wait in list_open(instance)
     )
-
-
-def gone(instance_id: str) -> InstanceNotFoundError:
-    """Return what to tell about an instance that does not exist any more."""
-    return InstanceNotFoundError(instance_id)

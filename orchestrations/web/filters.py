@@ -10,7 +10,7 @@ from django.http import QueryDict
 from orchestrations.client.queries import InstanceFilter
 from orchestrations.engine.state import Status
 
-TEXT_LIMIT = 256
+TEXT_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,13 @@ class ListFilter:
         kept = [s for s in self.statuses if s != status]
         return replace(self, statuses=_ordered(kept if status in self.statuses else [*kept, status]))
 
-    def without_statuses(self) -> ListFilter:
-        return replace(self, statuses=(), blocked=False)
+    def for_any_status(self) -> ListFilter:
+        """Return this filter without its statuses."""
+        return replace(self, statuses=(), unknown=())
+
+    def unblocked(self) -> ListFilter:
+        """Return this filter for what is stuck and what is not."""
+        return replace(self, blocked=False)
 
     @property
     def criteria(self) -> InstanceFilter:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 
 from orchestrations.conf import conf
 from orchestrations.control.decisions import Outcome
-from orchestrations.control.freshness import Seen
+from orchestrations.control.staleness import ExpectedState
 from orchestrations.engine import payloads
 from orchestrations.engine.state import Status
 from orchestrations.errors import PayloadError
 
 REASON_LIMIT = 4096
+BRAKED = "Too many wrong passwords. Try again in {}, or use a sign-in link."
 ID_FORBIDDEN = set("/\\#?")
 
 
@@ -48,12 +52,40 @@ def caret(text: str) -> str:
         line = lines[min(error.lineno, len(lines)) - 1]
         first = max(0, error.colno - 40)
         return f"\n{line[first : first + 80]}\n{' ' * (error.colno - 1 - first)}^"
-    except RecursionError:
-        return ""
+    except (ValueError, RecursionError):
+        pass  # what is wrong with it has no place: a number of 5,000 digits
     return ""
 
 
-class SeenForm(forms.Form):
+class PasswordForm(AuthenticationForm):
+    """Name and password. `admit` is asked with the name as it will be looked up, before the password is checked.
+
+    `tried` is the name whose password was checked; `wait_seconds` says when it may be, if `admit` has refused.
+    """
+
+    error_messages = {"invalid_login": "Name or password is wrong.", "inactive": "Name or password is wrong."}
+    admit: Callable[[str], float]
+    tried = ""
+    wait_seconds = 0.0
+
+    def clean(self) -> dict[str, Any]:
+        """Check the password if there is one and it may be tried now."""
+        name = self.cleaned_data.get("username")
+        if name and self.cleaned_data.get("password"):
+            self.wait_seconds = self.admit(name)
+            if self.wait_seconds:
+                raise ValidationError(BRAKED.format(duration(self.wait_seconds)), code="braked")
+            self.tried = name
+        return super().clean()
+
+
+def duration(seconds: float) -> str:
+    """Return a time to wait as people read it, rounded up."""
+    whole = math.ceil(seconds)
+    return f"{whole} s" if whole < 60 else f"{math.ceil(whole / 60)} min"
+
+
+class ExpectedStateForm(forms.Form):
     """What every action carries: the state that its page showed, and whether to act although that is over."""
 
     revision = forms.IntegerField(required=False, min_value=0, widget=forms.HiddenInput)
@@ -61,15 +93,15 @@ class SeenForm(forms.Form):
     anyway = forms.BooleanField(required=False, widget=forms.HiddenInput)
 
     @property
-    def seen(self) -> Seen | None:
+    def expected(self) -> ExpectedState | None:
         """What the page showed, unless the person has read what changed and goes on."""
         values = self.cleaned_data
         if values.get("anyway") or values.get("revision") is None or values.get("status") not in set(Status):
             return None
-        return Seen(values["revision"], Status(values["status"]))
+        return ExpectedState(values["revision"], Status(values["status"]))
 
 
-class EventForm(SeenForm):
+class EventForm(ExpectedStateForm):
     """Raise an event."""
 
     event_name = forms.CharField(
@@ -81,7 +113,7 @@ class EventForm(SeenForm):
     event_id = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput)
 
 
-class ReasonForm(SeenForm):
+class ReasonForm(ExpectedStateForm):
     """Suspend or resume; the reason is welcome."""
 
     reason = forms.CharField(
@@ -89,7 +121,7 @@ class ReasonForm(SeenForm):
     )
 
 
-class TerminationForm(SeenForm):
+class TerminationForm(ExpectedStateForm):
     """Terminate; the reason is required."""
 
     reason = forms.CharField(

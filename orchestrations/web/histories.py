@@ -11,6 +11,7 @@ from orchestrations.client.status import HistoryRow
 from orchestrations.web.payloads import one_line, visible
 
 CHUNK = 200
+EXECUTION_DIGITS = 8
 ROW_HEIGHT = 32
 
 # kind → (icon, what it says, tone)
@@ -43,7 +44,7 @@ ANSWERS = {
     "SubOrchestrationInstanceFailed": "TaskScheduledId",
     "TimerFired": "TimerId",
 }
-DETAILS = ("Result", "Reason", "Input", "Details", "FireAt", "Data")
+DETAILS = ("Result", "Reason", "Input", "Details", "Data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class EventView:
     at_text: str
     name: str
     details: str
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,13 @@ class Chunk:
     start: int
     end: int
     url: str
+    execution: str
     rows: tuple[EventView, ...] | None = None
+
+    @property
+    def key(self) -> str:
+        """Its DOM id: another execution's chunks are others, and none of the last one's may stay."""
+        return f"history-{self.execution}-{self.start}"
 
     @property
     def is_full(self) -> bool:
@@ -79,9 +87,13 @@ class Chunk:
         return ROW_HEIGHT * (self.end - self.start)
 
 
-def present(rows: Sequence[HistoryRow]) -> tuple[EventView, ...]:
-    """Return rows for the events; completions take their name from what they answer, if that is among `rows`."""
-    names = {m["EventId"]: _name(m) for m in (row.members for row in rows) if m.get("EventId", -1) != -1}
+def present(rows: Sequence[HistoryRow], earlier: Mapping[int, str] | None = None) -> tuple[EventView, ...]:
+    """Return rows for the events; completions take their name from what they answer, in `rows` or in `earlier`."""
+    names = dict(earlier or {})
+    for row in rows:
+        name, number = _name(row.members), row.members.get("EventId", -1)
+        if name and number != -1:  # a retry's timer has the number of its activity, and no name
+            names[number] = name
     return tuple(_present(row, names) for row in rows)
 
 
@@ -108,7 +120,8 @@ def _present(row: HistoryRow, names: Mapping[Any, str]) -> EventView:
         label, tone = _ending(members)
     at = instant(members.get("Timestamp"))
     stamp = visible(str(members.get("Timestamp", "")))
-    return EventView(row.sequence, row.kind, icon, label, tone, at, stamp, _full_name(row, names), _details(row))
+    until = instant(members.get("FireAt")) if row.kind == "TimerCreated" else None
+    return EventView(row.sequence, row.kind, icon, label, tone, at, stamp, _full_name(row, names), _details(row), until)
 
 
 def _ending(members: Mapping[str, Any]) -> tuple[str, str]:
@@ -121,10 +134,10 @@ def _name(members: Mapping[str, Any]) -> str:
 
 
 def _full_name(row: HistoryRow, names: Mapping[Any, str]) -> str:
-    answered = row.members.get(ANSWERS.get(row.kind, ""))
+    answered = row.members.get(ANSWERS.get(row.kind, "EventId" if row.kind == "TimerCreated" else ""))
     name = _name(row.members) or names.get(answered, "")
     attempt = row.members.get("Attempt")
-    number = f" #{answered}" if answered is not None and not name else ""
+    number = f"#{answered}" if row.kind in ANSWERS and answered is not None and not name else ""
     return f"{name}{number}" + (f" (attempt {attempt})" if isinstance(attempt, int) and attempt > 1 else "")
 
 

@@ -8,7 +8,7 @@ from django.core.signing import BadSignature, Signer
 from django.urls import reverse
 
 SALT = "orchestrations.region"
-KEY_LIMIT = 2048
+KEY_LIMIT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Region:
     hub: str
     instance_id: str = ""
     query: str = ""
-    pin: str = ""
+    snapshot: str = ""
     since: str = ""
 
     @property

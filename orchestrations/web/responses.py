@@ -43,6 +43,7 @@ STATUSES: tuple[tuple[type[DurableError], int], ...] = (
     (PayloadError, 422),
     (DurableError, 422),
 )
+ADDRESS_LIMIT = 4096
 TITLES = {403: "Not permitted", 404: "No such instance", 409: "This has changed", 422: "Not accepted", 429: "Too much"}
 
 
@@ -134,4 +135,6 @@ def sign_in_first(request: HttpRequest) -> HttpResponse:
     if is_htmx(request):
         return private(HttpResponse(status=401))
     here = request.get_full_path() if request.method == "GET" else "/"
+    if len(here) > ADDRESS_LIMIT:
+        here = "/"
     return HttpResponseRedirect(f"{reverse('sign-in')}?{urlencode({'next': here})}")

@@ -58,7 +58,13 @@ def derive(instance: InstanceSummary) -> Badge:
 
 def deciding(waits: tuple[Wait, ...]) -> Wait:
     """Return the wait that is worth a sentence."""
-    return min(waits, key=lambda wait: ORDER.index(kind_of(wait)) if kind_of(wait) in ORDER else len(ORDER))
+    return min(waits, key=rank)
+
+
+def rank(wait: Wait) -> int:
+    """Return a wait's place among others: what a person can do something about comes first."""
+    kind = kind_of(wait)
+    return ORDER.index(kind) if kind in ORDER else len(ORDER)
 
 
 def kind_of(wait: Wait) -> str:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from orchestrations.web.views import assets, instance_actions, instances, session
+from orchestrations.web.views import assets, instance_actions, instances, session, starts
 
 INSTANCE = "hubs/<str:hub>/instances/<str:instance_id>"
 
@@ -15,7 +15,7 @@ urlpatterns = [
     path("live/regions/<str:key>/", instances.show_region, name="region"),
     path("assets/icons.svg", assets.icons, name="icons"),
     path("hubs/<str:hub>/", instances.home, name="hub"),
-    path("hubs/<str:hub>/instances/", instance_actions.list_or_start, name="instance-list"),
+    path("hubs/<str:hub>/instances/", starts.list_or_start, name="instance-list"),
     path(f"{INSTANCE}/", instances.show, name="instance-detail"),
     path(f"{INSTANCE}/history/", instances.show_history, name="instance-history"),
     path(f"{INSTANCE}/history/<int:sequence>/", instances.show_event, name="instance-event"),

@@ -20,7 +20,15 @@ function mountAll(root) {
 }
 
 function clean(element) {
-  for (const [held, end] of mounted) if (element === held || element.contains(held)) { end(); mounted.delete(held); }
+  unmount(held => element === held || element.contains(held));
+}
+
+function unmount(isGone) {
+  for (const [held, end] of mounted) {
+    if (!isGone(held)) continue;
+    end();
+    mounted.delete(held);
+  }
 }
 
 // --- morphing: what belongs to the person stays ------------------------------------------------------------------
@@ -30,11 +38,13 @@ function teachMorphing() {
   Object.assign(Idiomorph.defaults.callbacks, {
     beforeAttributeUpdated: (name, element) =>
       !(name === "open" && element.matches("[data-keep]")) && !(name === "hidden" && element.matches("[data-behaviour], [data-close]")),
-    beforeNodeMorphed: (old, fresh) => !(isLoadedChunk(old) && fresh.classList?.contains("spacer")) && !isOpenedPeek(old),
+    beforeNodeMorphed: (old, fresh) => old.id !== fresh.id || !(isLoadedChunk(old, fresh) || isOpenedPeek(old)),
     afterNodeMorphed: (old, fresh) => { if (old.nodeType === 1 && old.matches("[data-behaviour=moment]")) moment.refresh(old); },
   });
 }
-const isLoadedChunk = node => node.nodeType === 1 && node.matches("tbody.chunk[data-full]");   // a full chunk never changes
+// a full chunk never changes (its id holds the execution)
+const isLoadedChunk = (node, fresh) =>
+  node.nodeType === 1 && node.matches("tbody.chunk[data-full]") && fresh.classList.contains("spacer");
 const isOpenedPeek = node => node.nodeType === 1 && node.matches("details.peek[open]");
 
 // --- answers ------------------------------------------------------------------------------------------------------
@@ -49,38 +59,49 @@ document.addEventListener("htmx:responseError", event => {
   else say(`The server answered ${event.detail.xhr.status}. Nothing was changed; try again.`);
 });
 document.addEventListener("htmx:sendError", event => {
-  if (!event.detail.elt.matches("[data-live]")) say("The server cannot be reached. Nothing was changed; try again.");
+  if (event.detail.elt.matches("[data-live]")) return;
+  say("The server cannot be reached. Whether it was done is not known: look before you try again.");
 });
 document.addEventListener("acted", event => {
-  const form = event.target.closest("form");
-  form?.reset();
-  form?.closest("dialog")?.close();
-  form?.closest("details.fold")?.removeAttribute("open");
+  const isAnyway = event.target.closest("#note"); // the form that was refused is still filled in
+  const forms = isAnyway ? document.querySelectorAll("#actions form") : [event.target.closest("form")];
+  for (const form of forms) {
+    form?.reset();
+    form?.closest("dialog")?.close();
+    form?.closest("details.fold")?.removeAttribute("open");
+  }
 });
+document.addEventListener("toggle", event => { // what is typed into a fold that is closed again is forgotten
+  if (!event.target.matches("details.fold:not([open])")) return;
+  for (const form of event.target.querySelectorAll("form")) form.reset();
+}, true);
 document.addEventListener("refused", event => event.target.closest("dialog")?.close());
 document.addEventListener("click", event => {                          // a menu closes when somebody clicks elsewhere
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
 document.addEventListener("keydown", event => {
   if (event.key !== "Escape") return;
-  for (const menu of document.querySelectorAll("details.menu[open]")) { menu.open = false; menu.querySelector("summary").focus(); }
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
 });
 
 function say(text) {
-  const box = document.createElement("div");
-  box.className = "note note-bad";
-  box.setAttribute("role", "alert");
-  box.textContent = text;
+  const box = document.getElementById("note-template").content.firstElementChild.cloneNode(true);
+  box.querySelector("p").textContent = text;
   document.getElementById("note").replaceChildren(box);
+  mountAll(box);
 }
 
 teachMorphing();
 mountAll(document);
 document.addEventListener("htmx:load", event => {
-  for (const [held, end] of mounted) if (!held.isConnected) { end(); mounted.delete(held); }   // morphing removes without telling
+  unmount(held => !held.isConnected); // morphing removes without telling
   mountAll(event.detail.elt);
   for (const peek of event.detail.elt.querySelectorAll("details.peek[open]"))   // opened before anybody listened
     if (!peek.querySelector(".members")) peek.dispatchEvent(new Event("toggle"));
 });
 document.addEventListener("htmx:beforeCleanupElement", event => clean(event.detail.elt));
-if (document.body.dataset.liveUrl) start();
+if (document.body.dataset.liveUrl && document.querySelector("[data-live]")) start();
+else document.querySelector(".freshness")?.remove(); // nothing here is live

@@ -1,6 +1,8 @@
 // Says how fresh the page is, and tells it to who cannot see it.
-const TEXTS = { live: "Live", reconnecting: "Reconnecting…", offline: "Offline: refreshing every 15 s", stopped: "Stopped", paused: "Paused" };
-let queue = new Set(), timer = 0, last = new Map();
+const TEXTS = { live: "Live", reconnecting: "Reconnecting…", offline: "Offline", stopped: "Stopped", paused: "Paused" };
+const last = new Map();
+let queue = new Set();
+let timer = 0;
 
 export function mount(onPause) {
   const button = document.querySelector("[data-behaviour=pause]");
@@ -14,17 +16,28 @@ export function mount(onPause) {
   });
 }
 
-export function show({ stopped, paused, held, isOpen, heard }) {
+export function show(facts) {
   const pill = document.getElementById("pill");
   if (!pill) return;
-  const age = Date.now() - heard;
-  const state = stopped ? "stopped" : paused ? "paused" : isOpen && age < 25_000 ? "live" : age > 20_000 ? "offline" : "reconnecting";
-  let text = TEXTS[state];
-  if (state === "paused" && held) text = `Paused (${held} ${held === 1 ? "change" : "changes"})`;
-  if (state === "reconnecting" && age > 3_000) text += ` data from ${new Date(heard).toLocaleTimeString()}`;
+  const age = Date.now() - facts.heard;
+  const state = stateOf(facts, age);
   if (pill.dataset.state !== state) pill.dataset.state = state;
   const label = pill.querySelector("[data-pill-text]");
+  const text = TEXTS[state] + detail(state, facts, age);
   if (label.textContent !== text) label.textContent = text;
+}
+
+function stateOf({ stopped, paused, isOpen }, age) {
+  if (stopped) return "stopped";
+  if (paused) return "paused";
+  if (isOpen && age < 25_000) return "live";
+  return age > 20_000 ? "offline" : "reconnecting";
+}
+
+function detail(state, { held, heard }, age) {
+  if (state === "paused" && held) return ` (${held} ${held === 1 ? "change" : "changes"})`;
+  const isOld = state === "offline" || (state === "reconnecting" && age > 3_000);
+  return isOld ? ` · data from ${new Date(heard).toLocaleTimeString()}, trying again` : "";
 }
 
 // One polite message for a batch, never one per row.
@@ -35,10 +48,13 @@ export function announce(element) {
   last.set(region.id, region.dataset.announce);
   if (isFirst && region.id !== "newer") return;
   queue.add(region.dataset.announce);
-  timer ||= setTimeout(() => {
-    const box = document.getElementById("announcer");
-    box.textContent = "";
-    box.textContent = [...queue].filter(Boolean).join(", ");
-    queue = new Set(); timer = 0;
-  }, 250);
+  timer ||= setTimeout(speak, 250);
+}
+
+function speak() {
+  const box = document.getElementById("announcer");
+  box.textContent = "";
+  box.textContent = [...queue].filter(Boolean).join(", ");
+  queue = new Set();
+  timer = 0;
 }

@@ -159,7 +159,7 @@ def test_text_that_no_column_can_hold_finds_nothing() -> None:
         assert ids(tags=((text, None),)) == []
         assert ids(tags=(("a", text),)) == []
         assert queries.find_instance(HUB, text) is None
-        assert queries.find_marks(HUB, text) is None
+        assert queries.find_version(HUB, text) is None
         assert queries.read_status(text, "a") is None
         assert queries.list_children(HUB, text) == ()
         assert queries.list_audit(HUB, text) == ()

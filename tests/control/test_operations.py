@@ -11,12 +11,13 @@ from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.control.actors import Actor, Role
 from orchestrations.control.decisions import Outcome, list_open
-from orchestrations.control.freshness import Seen
 from orchestrations.control.operations import Operations
 from orchestrations.control.permissions import GRANTS, Permission, can
+from orchestrations.control.staleness import ExpectedState
 from orchestrations.engine.state import Status
 from orchestrations.errors import (
     AlreadyDecidedError,
+    DurableError,
     InstanceNotFoundError,
     InvalidError,
     NotWaitingError,
@@ -94,14 +95,28 @@ def test_superuser_is_an_admin_and_an_inactive_user_nobody() -> None:
     assert actor_from_user(user) is None
 
 
-def test_operation_that_fails_leaves_no_audit_row() -> None:
+def test_operation_that_is_refused_leaves_nothing_but_its_audit_row() -> None:
     operations = Operations(make_actor("operator"), HUB)
-    with pytest.raises(InstanceNotFoundError):
-        operations.suspend("nothing")
     done = make_row(status=Status.COMPLETED)
-    with pytest.raises(WrongStatusError):
-        operations.terminate(done.instance_id, "why not")
-    assert not AuditEntry.objects.exists()
+    refusals: list[tuple[Callable[[], object], type[Exception], str]] = [
+        (lambda: operations.suspend("nothing"), InstanceNotFoundError, "instance.unknown"),
+        (lambda: operations.suspend("no\x00thing"), InstanceNotFoundError, "instance.unknown"),
+        (lambda: operations.terminate(done.instance_id, "why not"), WrongStatusError, "instance.terminal"),
+        (lambda: operations.start("nobody\x00knows", "it"), DurableError, ""),
+        (
+            lambda: operations.suspend(done.instance_id, expected=ExpectedState(0, Status.RUNNING)),
+            StaleRevisionError,
+            "instance.changed",
+        ),
+    ]
+    for act, kind, code in refusals:
+        with pytest.raises(kind) as caught:
+            act()
+        entry = AuditEntry.objects.latest("id")
+        assert (entry.actor, entry.result) == ("operator", "refused")
+        assert json.loads(entry.detail)["code"] == (code or caught.value.code)  # type: ignore[attr-defined]
+    assert AuditEntry.objects.count() == len(refusals)
+    assert not InboxMessage.objects.exists()
 
 
 def test_event_is_sent_once_per_token() -> None:
@@ -123,26 +138,28 @@ def test_event_that_is_a_decision_goes_through_decide_only() -> None:
 # --- stale pages --------------------------------------------------------------------------------------------------
 def test_status_that_has_changed_is_told_with_who_did_it() -> None:
     row = make_row(revision=7)
-    seen = Seen(7, Status.RUNNING)
+    expected = ExpectedState(7, Status.RUNNING)
     Operations(make_actor("Bo", "operator"), HUB).suspend(row.instance_id, "bank holiday")
     change(row, status=Status.SUSPENDED, revision=8)  # the worker's turn
     with pytest.raises(StaleRevisionError, match=r"Bo suspended it at .*bank holiday.*was Running and is Suspended"):
-        Operations(make_actor("operator"), HUB).raise_event(row.instance_id, "Paid", seen=seen)
-    assert AuditEntry.objects.count() == 1
-    Operations(make_actor("operator"), HUB).raise_event(row.instance_id, "Paid", seen=None)  # apply anyway
-    assert AuditEntry.objects.count() == 2
+        Operations(make_actor("operator"), HUB).raise_event(row.instance_id, "Paid", expected=expected)
+    Operations(make_actor("operator"), HUB).raise_event(row.instance_id, "Paid", expected=None)  # apply anyway
+    results = AuditEntry.objects.order_by("id").values_list("action", "result")
+    assert list(results) == [("suspend", "done"), ("raise-event", "refused"), ("raise-event", "done")]
 
 
 @pytest.mark.parametrize(("status", "now"), [(Status.RUNNING, Status.RUNNING), (Status.PENDING, Status.RUNNING)])
 def test_progress_alone_does_not_make_a_page_stale(status: Status, now: Status) -> None:
     row = make_row(revision=9, status=now)
-    assert Operations(make_actor("operator"), HUB).suspend(row.instance_id, seen=Seen(3, status))
+    assert Operations(make_actor("operator"), HUB).suspend(row.instance_id, expected=ExpectedState(3, status))
 
 
 def test_ended_meanwhile_is_stale() -> None:
     row = make_row(revision=9, status=Status.COMPLETED)
     with pytest.raises(StaleRevisionError, match="is Completed since"):
-        Operations(make_actor("operator"), HUB).terminate(row.instance_id, "x", seen=Seen(3, Status.RUNNING))
+        Operations(make_actor("operator"), HUB).terminate(
+            row.instance_id, "x", expected=ExpectedState(3, Status.RUNNING)
+        )
 
 
 # --- decisions ----------------------------------------------------------------------------------------------------
@@ -176,7 +193,8 @@ def test_second_decision_reads_whose_the_first_was(is_consumed: bool) -> None:
     with pytest.raises(AlreadyDecidedError, match=r"Already rejected by Ana at \d{4}-"):
         Operations(_approver("Ben"), HUB).decide(instance_id, decision_id, Outcome.APPROVED)
     assert EventReceipt.objects.count() == 1
-    assert AuditEntry.objects.count() == 1
+    results = AuditEntry.objects.order_by("id").values_list("actor", "action", "result")
+    assert list(results) == [("Ana", "reject", "done"), ("Ben", "approve", "refused")]
 
 
 def test_two_waits_of_one_name_are_two_decisions_each_accepted_once() -> None:
@@ -205,7 +223,7 @@ def test_rejection_needs_a_comment() -> None:
     instance_id, decision_id = _approval()
     with pytest.raises(InvalidError, match="needs a comment"):
         Operations(_approver("Ana"), HUB).decide(instance_id, decision_id, Outcome.REJECTED, "  ")
-    assert not AuditEntry.objects.exists()
+    assert AuditEntry.objects.get().result == "refused"
 
 
 def test_admin_terminates_a_parent_and_its_children_end_too() -> None:
@@ -220,10 +238,12 @@ def test_admin_terminates_a_parent_and_its_children_end_too() -> None:
     assert {child.status for child in queries.list_children(HUB, parent)} == {Status.TERMINATED}
 
 
-def test_an_id_that_no_column_can_hold_is_not_found_and_its_denial_is_recorded() -> None:
+def test_an_id_that_no_column_can_hold_is_not_found_and_its_refusal_is_recorded() -> None:
     for instance_id in ("nul \x00", "half \ud800"):
         with pytest.raises(InstanceNotFoundError):
             Operations(make_actor("operator"), HUB).suspend(instance_id)
         with pytest.raises(PermissionDenied):
             Operations(make_actor("viewer"), HUB).suspend(instance_id)
-    assert list(AuditEntry.objects.values_list("result", flat=True)) == ["denied", "denied"]
+    results = AuditEntry.objects.order_by("id").values_list("instance_id", "result")
+    assert list(results)[:2] == [("nul \ufffd", "refused"), ("nul \ufffd", "denied")]
+    assert list(results)[2:] == [("half ?", "refused"), ("half ?", "denied")]

@@ -181,3 +181,11 @@ def test_doubled_member_among_very_many_is_found_in_no_time() -> None:
 def test_absent_is_none_and_so_is_null() -> None:
     """SRF-2."""
     assert (load(None), load("null")) == (None, None)
+
+
+def test_a_doubled_member_among_a_hundred_thousand_is_found_at_once() -> None:
+    text = "{" + ",".join(f'"{n:x}":0' for n in range(100_000)) + ',"1869f":1}'
+    begin = time.process_time()
+    with pytest.raises(PayloadError, match="'1869f' twice"):
+        parse(text, limits=Limits(bytes=4 * 1024 * 1024))
+    assert time.process_time() - begin < 1.0

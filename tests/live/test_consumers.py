@@ -9,24 +9,26 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.layers import get_channel_layer
 from channels.routing import URLRouter
 from channels.security.websocket import OriginValidator
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import connection, connections
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from uvicorn.protocols.utils import ClientDisconnected
 
+from orchestrations.client import queries
 from orchestrations.live import tags
 from orchestrations.live.consumers import LiveConsumer
 from orchestrations.live.groups import hub_group, user_group
 from orchestrations.live.routing import websocket_urlpatterns
 from orchestrations.web.regions import Region
 from tests.live.sockets import Socket
-from tests.people import HUB, change, make_row, make_user
+from tests.people import HUB, change, make_actor, make_row, make_user
 
 ORIGIN = "http://127.0.0.1:8000"
 PATH = f"/hubs/{HUB}/live/"
@@ -92,6 +94,9 @@ async def _hint(**facts: Any) -> None:
         ("stranger", ORIGIN, PATH),
         ("operator", "http://evil.example", PATH),
         ("operator", "http://127.0.0.1:9", PATH),
+        ("operator", ORIGIN, "/hubs/nobody-made-it/live/"),
+        ("operator", ORIGIN, "/hubs/%00/live/"),
+        ("operator", ORIGIN, f"/hubs/{'x' * 5000}/live/"),
     ],
 )
 def test_refused_before_it_is_accepted(name: str, origin: str, path: str) -> None:
@@ -152,6 +157,24 @@ def test_beat_brings_tags_that_heal_a_lost_hint(monkeypatch: pytest.MonkeyPatch)
     run(talk)
 
 
+def test_sockets_that_show_the_same_ask_the_database_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tags, "SHARED_SECONDS", 60.0)
+    rows = [make_row() for _ in range(3)]
+    child = make_row(parent=rows[0])
+    names = {"snapshot": queries.make_snapshot(HUB, [row.instance_id for row in rows])}
+    regions = [Region("rows", HUB, **names), Region("counts", HUB), Region("newer", HUB)]
+    regions += [Region(name, HUB, rows[0].instance_id) for name in ("summary", "data", "history", "children")]
+    read = async_to_sync(tags.read_regions)
+    viewer, keys = make_actor("viewer"), [region.key for region in regions]
+    first = read(viewer, HUB, keys)
+    assert set(first) == {region.name for region in regions}
+    assert first["children"].ids == {rows[0].instance_id, child.instance_id}
+    with CaptureQueriesContext(connection) as found:
+        assert all(read(viewer, HUB, keys) == first for _ in range(10))
+        assert read(make_actor("another", "viewer"), HUB, keys) == first
+    assert not [query for query in found if "durable" in query["sql"] or "orchestrations_" in query["sql"]]
+
+
 def test_watching_what_one_may_not_see_is_ignored() -> None:
     row = make_row()
 
@@ -172,7 +195,7 @@ BAD = [
     ({"text_data": json.dumps({"t": "watch", "keys": ["x"] * 13})}, 1008),
     ({"text_data": json.dumps({"t": "watch", "keys": [Region("rows", "other").key]})}, 1008),
     ({"bytes_data": b"\x00"}, 1008),
-    ({"text_data": json.dumps({"t": "watch", "keys": ["x" * 5000]})}, 1009),
+    ({"text_data": json.dumps({"t": "watch", "keys": ["x" * 17_000]})}, 1009),
 ]
 
 

@@ -136,6 +136,14 @@ def test_status_shows_one_instance(live: str) -> None:
     assert found["waiting"][0]["name"] == "never"
 
 
+def test_status_counts_what_it_does_not_show_of_the_waits() -> None:
+    instance_id = DurableClient().start_new("two_of_two")
+    drain(until=lambda: status_of(instance_id) is Status.RUNNING)
+    out = durable("status", instance_id).out
+    assert "event Approval; event approval; timer; " in out
+    assert "; 7 more" in out
+
+
 def test_status_shows_why_an_instance_failed() -> None:
     instance_id = DurableClient().start_new("let_it_fail")
     drain()

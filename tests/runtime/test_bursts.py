@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.test import override_settings
 
-from orchestrations.authoring.registry import registry
 from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
+from orchestrations.store import clock, leases
 from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance, Schedule
 from tests import servers
 from tests.bursts import burst_once, drain, kinds_of, run, status_of
+from tests.functions import RELEASES, sequence
 
 
 def test_a_sequence_gives_its_result() -> None:
@@ -250,17 +252,11 @@ def test_an_unknown_activity_waits_with_a_mark() -> None:
 
 def test_changed_code_parks_the_instance_and_matching_code_frees_it(monkeypatch: pytest.MonkeyPatch) -> None:
     client = DurableClient()
-    instance_id = client.start_new("wait_for", client_input=["a"])
+    instance_id = client.start_new("released", client_input=1)
     drain()
-    wait_for = registry.get("orchestrator", "wait_for")
-    other = registry.get("orchestrator", "sequence")
-    key = ("orchestrator", "wait_for")
     client.raise_event(instance_id, "a", 1)
-    monkeypatch.setitem(registry._functions, key, {None: other})
     # the body that waits for an event is replaced by one that asks for an activity in the first turn
-    HistoryEvent.objects.filter(kind="ExecutionStarted").update(
-        body=HistoryEvent.objects.get(kind="ExecutionStarted").body.replace('[\\"a\\"]', "3")
-    )
+    monkeypatch.setitem(RELEASES, "released", sequence)
     before = kinds_of(instance_id)
     burst_once()
     found = queries.get_instance(client.hub, instance_id)
@@ -271,20 +267,17 @@ def test_changed_code_parks_the_instance_and_matching_code_frees_it(monkeypatch:
         found.blocked.message
     )
     assert kinds_of(instance_id) == before
-    monkeypatch.setitem(registry._functions, key, {None: wait_for})
-    HistoryEvent.objects.filter(kind="ExecutionStarted").update(
-        body=HistoryEvent.objects.get(kind="ExecutionStarted").body.replace('"Input":"3"', '"Input":"[\\"a\\"]"')
-    )
-    Schedule.objects.update(due_at="2020-01-01T00:00:00Z")
+    monkeypatch.undo()
+    leases.retry_blocked("other code", clock.now())
     drain()
     assert client.get_status(instance_id).output == [1]
     assert queries.get_instance(client.hub, instance_id).blocked is None
 
 
-def test_a_parked_instance_can_be_terminated_without_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+@override_settings(DURABLE_ALLOW_UNREGISTERED_START=True)
+def test_a_parked_instance_can_be_terminated_without_its_code() -> None:
     client = DurableClient()
-    instance_id = client.start_new("plain")
-    monkeypatch.delitem(registry._functions, ("orchestrator", "plain"))
+    instance_id = client.start_new("NobodyHasIt")
     burst_once()
     found = queries.get_instance(client.hub, instance_id)
     assert found.blocked is not None

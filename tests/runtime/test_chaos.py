@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -21,12 +22,15 @@ from orchestrations.engine import encoding
 from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance, Schedule
 from tests import servers
 from tests.invariants import check_history
-from tests.workers import Workers, run_workers, wait_until
+from tests.runtime.test_recovery import copy_on_the_test_database
+from tests.workers import run_workers, wait_until
 
 IS_FULL = os.environ.get("DURABLE_CHAOS") == "full"
 INSTANCES = 300 if IS_FULL else 60
 SECONDS = 60.0 if IS_FULL else 8.0
 KILL_EVERY = 1.0
+STOPS = 20 if IS_FULL else 2
+INSTANCES_PER_STOP = 60 if IS_FULL else 30
 FLUSH_EVERY = 5.0 if IS_FULL else 1.0
 LEASE = {"DURABLE_LEASE_SECONDS": "4", "DURABLE_BEAT_SECONDS": "1"}
 
@@ -36,7 +40,7 @@ pytestmark = pytest.mark.chaos
 class Load:
     """Instances of all samples, each with its expected end, started bit by bit while the faults happen."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, samples_only: bool = False) -> None:
         self.client, self.folder = DurableClient(), folder
         self.tree, self.traces = folder / "tree", folder / "traces"
         self.tree.mkdir()
@@ -44,8 +48,11 @@ class Load:
             (self.tree / f"file{number}").write_text("line\n" * number)
         self.expected: dict[str, object] = {}
         self._kinds = [self._hello, self._tree, self._monitor, self._approval, self._traces]
+        if samples_only:
+            self._kinds.remove(self._traces)
 
     def start(self, count: int) -> None:
+        """Start so many."""
         for _ in range(count):
             self._kinds[len(self.expected) % len(self._kinds)]()
 
@@ -86,10 +93,10 @@ def run_load(load: Load, fault: Callable[[], bool], every: float) -> int:
     return faults
 
 
-def check_end(load: Load, workers: Workers) -> None:
+def check_end(load: Load, said: Callable[[], str]) -> None:
     """All have reached their expected end; each activity has exactly one recorded result; no history has a gap."""
     live = Instance.objects.exclude(status__in=["Completed", "Failed", "Terminated"])
-    wait_until(lambda: not live.exists(), 90.0, lambda: _explain(workers))
+    wait_until(lambda: not live.exists(), 90.0, lambda: _explain(said))
     for instance in Instance.objects.select_related("schedule", "payload"):
         output = json.loads(instance.payload.output or "null")
         expected = load.expected[instance.instance_id]
@@ -106,7 +113,7 @@ def check_end(load: Load, workers: Workers) -> None:
     assert not ActivityTask.objects.exists()
     assert not InboxMessage.objects.exclude(kind="EventRaised").exists()
     assert not Schedule.objects.exclude(due_at=None).exists()
-    traces = Counter(load.traces.read_text().split("\n"))
+    traces = Counter(load.traces.read_text().split("\n")) if load.traces.exists() else Counter()
     wanted = [i for i, end in load.expected.items() if end == 8]
     assert all(traces[f"{i} {kind}{n}"] >= 1 for i in wanted for kind in "sp" for n in range(4))
 
@@ -117,11 +124,11 @@ def _check_results(history: list[dict[str, object]]) -> None:
     assert scheduled == completed
 
 
-def _explain(workers: Workers) -> str:
+def _explain(said: Callable[[], str]) -> str:
     stuck = Instance.objects.exclude(status="Completed").values_list(
         "instance_id", "name", "status", "schedule__blocked"
     )[:5]
-    return f"{list(stuck)}\n{workers.log.read_text(errors='replace')}"
+    return f"{list(stuck)}\n{said()}"
 
 
 def test_killed_workers_lose_and_repeat_nothing(
@@ -130,7 +137,7 @@ def test_killed_workers_lose_and_repeat_nothing(
     load = Load(tmp_path)
     with run_workers(2, **LEASE) as workers:
         kills = run_load(load, workers.kill_one, KILL_EVERY)
-        check_end(load, workers)
+        check_end(load, workers.said)
     assert kills >= SECONDS / KILL_EVERY * 0.6
 
 
@@ -145,5 +152,24 @@ def test_a_flushed_queue_loses_nothing(
 
     with run_workers(2, **LEASE) as workers:
         flushes = run_load(load, flush, FLUSH_EVERY)
-        check_end(load, workers)
+        check_end(load, workers.said)
     assert flushes >= 5
+
+
+def test_an_interrupted_copy_fails_nothing_and_repeats_no_result(
+    transactional_db: None, redis_server: servers.RedisServer, tmp_path: Path
+) -> None:
+    """Ctrl-C of the whole product under load, again and again, as in every deployment."""
+    load = Load(tmp_path, samples_only=True)
+    for number in range(STOPS):
+        with copy_on_the_test_database(tmp_path) as copy:
+            copy.wait_until_welcome(count=number + 1)
+            load.start(INSTANCES_PER_STOP)
+            time.sleep(0.3 + 1.5 * (number % 5) / 4)
+            assert copy.stop(signal.SIGINT) == 0, copy.said()
+        assert not Schedule.objects.exclude(losses=0).exists()
+        assert not HistoryEvent.objects.filter(kind__in=["TaskFailed", "ExecutionFailed"]).exists()
+    (tmp_path / "signal").touch()
+    with copy_on_the_test_database(tmp_path) as copy:
+        check_end(load, copy.said)
+        assert copy.stop(signal.SIGINT) == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
@@ -17,27 +16,25 @@ from orchestrations.store.batch import TurnCommit
 from orchestrations.store.models import HistoryEvent, InboxMessage, Schedule
 from tests.bursts import drain, kinds_of, status_of
 from tests.store.holding import claim, hold, plan
+from tests.taps import OnCommit, commits_through
 
 
 @contextmanager
-def failing_commits(fail: Callable[[Callable[[], None]], None], times: int = 1) -> Iterator[None]:
+def failing_commits(fail: OnCommit, times: int = 1) -> Iterator[None]:
     """Let the next commits of this connection go wrong as `fail` says, which is given the real one."""
-    own: Any = connection
-    real, left = own._commit, [times]
+    left = times
 
-    def commit() -> None:
-        if left[0]:
-            left[0] -= 1
+    def commit(real: Callable[[], None]) -> None:
+        nonlocal left
+        if left:
+            left -= 1
             fail(real)
         else:
             real()
 
-    own._commit = commit
-    try:
+    with commits_through(commit):
         yield
-    finally:
-        del own._commit
-    assert left[0] == 0, "the fault did not happen"
+    assert left == 0, "the fault did not happen"
 
 
 def lose_the_answer(real: Callable[[], None]) -> None:

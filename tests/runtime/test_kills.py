@@ -7,6 +7,8 @@ old leases, and whatever it then writes must be refused.
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.store.models import HistoryEvent
-from tests.workers import run_workers, wait_until
+from tests.workers import is_stopped, run_workers, wait_until
 
 POINTS = ["popped", "before-claim", "after-claim", "before-activity", "after-activity", "before-commit", "after-commit"]
 LEASE = {"DURABLE_LEASE_SECONDS": "2", "DURABLE_BEAT_SECONDS": "0.5"}
@@ -47,17 +49,20 @@ def test_a_worker_killed_between_key_and_hint_leaves_a_key_that_lapses(tmp_path:
 
 @pytest.mark.parametrize(("point", "said"), [("before-commit", "turn.dropped"), ("after-activity", "result.refused")])
 def test_a_zombie_with_old_leases_is_refused(point: str, said: str, tmp_path: Path) -> None:
-    """It stops for longer than its lease, which nobody renews: the other one goes on, and its own commit is dropped."""
+    """It stops with its supervisor for longer than its lease: the other one goes on, and its own commit is dropped."""
     client, path = DurableClient(), tmp_path / "traces"
-    changes = {**LEASE, "DURABLE_BEAT_SECONDS": "600", "DURABLE_FAULTS": f"{point}:2:stop=4"}
-    with run_workers(2, **changes) as workers:
+    with run_workers(1, **LEASE, DURABLE_FAULTS=f"{point}:2:stop=60") as zombie:
+        pid = zombie.pids()[0]
         instance_id = client.start_new("trace_all", client_input={"path": str(path), "count": 3})
-        wait_until(lambda: queries.read_status(client.hub, instance_id) is Status.COMPLETED, 30.0)
-        wait_until(
-            lambda: said in workers.log.read_text(errors="replace"),
-            10.0,
-            lambda: workers.log.read_text(errors="replace"),
-        )
+        wait_until(lambda: is_stopped(pid), 10.0, zombie.said)
+        zombie.process.send_signal(signal.SIGSTOP)
+        try:
+            with run_workers(1, **LEASE):
+                wait_until(lambda: queries.read_status(client.hub, instance_id) is Status.COMPLETED, 30.0)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            wait_until(lambda: said in zombie.said(), 10.0, zombie.said)
+            zombie.process.send_signal(signal.SIGCONT)
     assert client.get_status(instance_id).output == 6
     assert HistoryEvent.objects.filter(kind="TaskCompleted").count() == 6
     assert len(set(path.read_text().splitlines())) == 6

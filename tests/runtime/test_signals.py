@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 
-from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.runtime.watch import State, Watch
 from orchestrations.store.models import ActivityTask, HistoryEvent, Instance, Schedule, Supervisor, Worker
+from tests import servers
 from tests.project.test_watch import is_alive
-from tests.workers import Workers, run_workers, wait_until
+from tests.runtime.test_recovery import is_over
+from tests.workers import Workers, is_stopped, run_workers, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -28,11 +30,6 @@ FAST = {"DURABLE_BEAT_SECONDS": "0.5"}
 
 def start(name: str, client_input: Any = None) -> str:
     return DurableClient().start_new(name, client_input=client_input)
-
-
-def is_over(instance_id: str) -> bool:
-    found = queries.read_status(DurableClient().hub, instance_id)
-    return found is not None and found.is_terminal
 
 
 def wait_for_end(instance_id: str, workers: Workers, seconds: float = 20.0) -> Any:
@@ -109,19 +106,12 @@ def test_a_stop_between_load_and_commit_loses_nothing(tmp_path: Path) -> None:
     with run_workers(1, **FAST, DURABLE_FAULTS="before-commit:2:stop=1.5") as workers:
         instance_id = start("trace_all", {"path": str(path), "count": 3})
         wait_for_lines(path, 1)
-        wait_until(lambda: _is_stopped(workers.pids()[0]), 10.0)
+        wait_until(lambda: is_stopped(workers.pids()[0]), 10.0)
         os.kill(workers.pids()[0], signal.SIGTERM)
         status = wait_for_end(instance_id, workers)
     assert status.output == 6
     assert len(path.read_text().splitlines()) == 6
     assert losses() == [0]
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-    except FileNotFoundError:
-        return False
 
 
 def test_an_activity_past_its_deadline_is_recorded_as_timed_out_once(tmp_path: Path) -> None:
@@ -134,6 +124,56 @@ def test_an_activity_past_its_deadline_is_recorded_as_timed_out_once(tmp_path: P
         False,
     ]
     assert HistoryEvent.objects.filter(kind="TaskFailed").count() == 1
+
+
+def test_a_deadline_is_enforced_while_neither_database_nor_queue_answers(
+    redis_server: servers.RedisServer, tmp_path: Path
+) -> None:
+    spec = {"name": "outlast_three_seconds", "path": str(tmp_path / "traces"), "line": "a"}
+    with run_workers(1, **FAST) as workers:
+        instance_id = start("call_with", spec)
+        wait_for_lines(tmp_path / "traces", 1)
+        pid = workers.pids()[0]
+        began = time.monotonic()
+        assert redis_server.process is not None
+        redis_server.process.send_signal(signal.SIGSTOP)
+        try:
+            with transaction.atomic():
+                # whoever writes about leases or workers waits for this
+                Schedule.objects.select_for_update().get()
+                list(Worker.objects.select_for_update())
+                ActivityTask.objects.select_for_update().get()
+                wait_until(lambda: not is_alive(pid), 4.5)
+                assert time.monotonic() - began < 4.5
+        finally:
+            redis_server.process.send_signal(signal.SIGCONT)
+        status = wait_for_end(instance_id, workers)
+    assert "did not end within 3 s" in status.failure.message
+    assert HistoryEvent.objects.filter(kind="TaskFailed").count() == 1
+
+
+def test_a_time_out_is_caught_by_its_class_and_by_the_builtin_one() -> None:
+    with run_workers(1, **FAST) as workers:
+        status = wait_for_end(start("catch_the_timeout_by_class", 30), workers, 30.0)
+    assert len(status.output) == 2
+    assert all("Activity 'outlast_the_deadline' did not end within 0.6 s." in text for text in status.output)
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "text"),
+    [
+        ("exit", "builtins.SystemExit", "4"),
+        ("interrupt", "builtins.KeyboardInterrupt", "now"),
+        ("hard", "tests.functions.HardStop", "limit reached"),
+    ],
+)
+def test_a_base_exception_of_an_orchestrator_fails_it_once_and_costs_no_worker(how: str, kind: str, text: str) -> None:
+    with run_workers(1, **FAST) as workers:
+        pids = workers.pids()
+        status = wait_for_end(start("stop_in_the_body", how), workers)
+        assert (status.failure.error_type, status.failure.message) == (kind, text)
+        assert wait_for_end(start("sequence", 2), workers).output == 1
+        assert workers.pids() == pids
 
 
 def test_a_time_out_is_retriable(tmp_path: Path) -> None:
@@ -241,7 +281,7 @@ def test_a_worker_that_hangs_in_our_own_code_loses_its_leases() -> None:
     with run_workers(1, **lease, DURABLE_FAULTS="before-commit:1:stop=60") as hung:
         pid = hung.pids()[0]
         instance_id = start("sequence", 3)
-        wait_until(lambda: _is_stopped(pid), 10.0)
+        wait_until(lambda: is_stopped(pid), 10.0)
         with run_workers(1, **lease) as workers:
             assert wait_for_end(instance_id, workers, 6.0).output == 3
         os.kill(pid, signal.SIGCONT)

@@ -158,3 +158,13 @@ def test_without_redis_it_rests_and_hears_again_when_redis_is_back(
         wake.wake(QUEUE, clock.now() + timedelta(seconds=1))
         sweeper.listen(0.1)
     assert sweeper.seconds_to_next() is not None
+
+
+@pytest.mark.parametrize("key", [f"rq:queue:{QUEUE}", wake.token_key(QUEUE, 0)])
+def test_what_somebody_has_damaged_in_the_queue_is_mended_by_the_next_sweep(sweeper: Sweeper, key: str) -> None:
+    DurableClient().start_new("plain")
+    queues.connection().flushall()
+    queues.connection().set(key, "a text that never lapses")
+    sweeper.sweep()
+    assert queues.count_hints(QUEUE) == 1
+    assert queues.connection().pttl(wake.token_key(QUEUE, 0)) > 0

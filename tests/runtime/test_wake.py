@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import transaction
+from django.test import override_settings
 
 from orchestrations.client.client import DurableClient
 from orchestrations.runtime import jobs, queues, wake
@@ -117,3 +120,29 @@ def test_without_redis_a_request_is_still_committed(redis_server: servers.RedisS
     instance_id = DurableClient().start_new("wait_for", client_input=["a"])
     assert DurableClient().raise_event(instance_id, "a", 1) is True
     assert Instance.objects.count() == 1
+
+
+def test_a_queue_that_does_not_answer_holds_up_one_wake_and_not_the_next(
+    redis_server: servers.RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a firewall that drops packets: requests commit, and do not wait for each of their wakes."""
+    monkeypatch.setattr(wake, "_silent_until", 0.0)
+    assert redis_server.process is not None
+    redis_server.process.send_signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        wake.wake(QUEUE)
+        assert time.monotonic() - began < 3.0
+        began = time.monotonic()
+        for _ in range(10):
+            wake.wake(QUEUE)
+        assert time.monotonic() - began < 0.5
+    finally:
+        redis_server.process.send_signal(signal.SIGCONT)
+
+
+def test_one_queue_s_address_serves_hubs_that_no_setting_lists() -> None:
+    queues.connection.cache_clear()
+    with override_settings(DURABLE_HUB="elsewhere"):
+        assert queues.connection().ping() is True
+    queues.connection.cache_clear()

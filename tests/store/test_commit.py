@@ -136,7 +136,7 @@ def test_a_timer_leaves_its_instant_as_due_at_and_is_announced_for_then() -> Non
     row = schedule_of(instance_id)
     assert row.due_at is not None
     assert clock.now() + timedelta(seconds=2) < row.due_at < clock.now() + timedelta(seconds=4)
-    assert HINTS.take() == row.due_at
+    assert HINTS.take() == (row.due_at, row.queue)
 
 
 # --- a lease is lost

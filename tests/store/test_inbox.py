@@ -79,7 +79,8 @@ def test_a_message_for_later_is_announced_for_its_instant() -> None:
     turn("w", keep=False)
     HINTS.clear()
     deliver(pk, "later", seconds=3)
-    assert HINTS.take() == Schedule.objects.get(pk=pk).due_at
+    row = Schedule.objects.get(pk=pk)
+    assert HINTS.take() == (row.due_at, row.queue)
 
 
 def test_a_message_to_a_leased_instance_wakes_nobody_for_its_holder_will_see_it() -> None:

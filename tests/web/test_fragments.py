@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
 
+from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.control import audit
 from orchestrations.engine.state import Status
+from orchestrations.live.consumers import LiveConsumer
 from orchestrations.store.models import Instance
 from orchestrations.web import fragments
 from orchestrations.web.regions import Region, read_key
@@ -46,7 +50,7 @@ def test_each_region_is_the_same_in_the_page_and_as_its_refresh(signed_in: Signe
             part = client.get(url, headers={"HX-Request": "true"}).content.decode()
             assert VOLATILE.sub("", part).strip() in VOLATILE.sub("", html), f"{name} differs"
             found.add(name)
-    assert found == LIST | DETAIL == set(fragments.REGIONS)
+    assert found == LIST | DETAIL == set(fragments.KINDS)
 
 
 def test_unchanged_region_answers_204_and_a_changed_one_its_fragment(signed_in: SignedIn) -> None:
@@ -78,7 +82,7 @@ CHANGES: dict[str, Callable[[Instance], object]] = {
 }
 
 
-@pytest.mark.parametrize("name", fragments.REGIONS)
+@pytest.mark.parametrize("name", fragments.KINDS)
 def test_tag_changes_with_what_the_region_shows(name: str, signed_in: SignedIn) -> None:
     row = make_row()
     client = signed_in("boss", "admin", "approver")
@@ -144,12 +148,16 @@ def test_region_of_what_is_gone_is_404(signed_in: SignedIn) -> None:
     assert signed_in().get(Region("summary", HUB, "gone").url).status_code == 404
 
 
-def test_keys_fit_into_a_frame() -> None:
-    from orchestrations.client import pins
-
-    rows = [make_row(instance_id=f"{'x' * 240}{number}") for number in range(50)]
-    pin = pins.pin_rows(HUB, [row.instance_id for row in rows])
-    query = "name=" + "n" * 256
-    keys = [Region("rows", HUB, query=query, pin=pin).key, Region("counts", HUB, query=query).key]
-    assert len(json.dumps({"t": "watch", "keys": keys})) < 4096
-    assert [row.instance_id for row in pins.list_pinned(HUB, pin)] == [row.instance_id for row in reversed(rows)]
+def test_keys_of_the_longest_filter_fit_into_an_address_and_a_frame(signed_in: SignedIn) -> None:
+    """Two hundred characters each, all different and three bytes long, on a page of fifty rows."""
+    chance = random.Random(7)
+    name, start = ("".join(chr(chance.randrange(0x4E00, 0x9FFF)) for _ in range(200)) for _ in range(2))
+    rows = [make_row(name=name, instance_id=f"{start}{number}") for number in range(50)]
+    snapshot = queries.make_snapshot(HUB, [row.instance_id for row in rows])
+    found = queries.list_snapshot(HUB, snapshot)
+    assert [row.instance_id for row in found] == [row.instance_id for row in reversed(rows)]
+    html = _page(signed_in("viewer"), f"/hubs/{HUB}/instances/?{urlencode({'name': name, 'id': start})}")
+    keys = [key for key, _, _ in regions_of(html).values()]
+    assert len(keys) == 3
+    assert all(read_key(key) for key in keys)
+    assert len(json.dumps({"t": "watch", "keys": keys})) < LiveConsumer.frame_limit

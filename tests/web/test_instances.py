@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 import re
+import time
+import uuid
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrations.engine.state import Status
+from orchestrations.store import clock
+from orchestrations.store.models import HistoryEvent
+from orchestrations.web import payloads
 from orchestrations.web.filters import ListFilter
-from tests.people import HUB, make_history, make_row, waiting_for
+from tests.people import HUB, change, make_history, make_row, waiting_for
 from tests.web.conftest import SignedIn
 
 LIST = f"/hubs/{HUB}/instances/"
 STATEMENTS = 20
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e{{ 7 }}"
+
+
+def _nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)
 
 
 def _ids(html: str) -> list[str]:
@@ -136,7 +149,7 @@ def test_one_event_and_payloads(signed_in: SignedIn) -> None:
     row = make_row(input=text, output="not json", status=Status.COMPLETED)
     make_history(row, 3, Input='{"n":1}')
     client, base = signed_in("viewer"), f"{LIST}{row.instance_id}/"
-    assert "Show all" in _text(client, base)
+    assert "Show more" in _text(client, base)
     assert "x" * 40_000 in _text(client, f"{base}payloads/input/")
     response = client.get(f"{base}payloads/input/?download")
     assert response["Content-Disposition"] == 'attachment; filename="input.json"'
@@ -146,6 +159,159 @@ def test_one_event_and_payloads(signed_in: SignedIn) -> None:
         _text(client, base + path, 404)
     _text(client, f"{LIST}nothing/", 404)
     assert "not JSON" in _text(client, base)
+
+
+PAYLOADS = {
+    "nested": json.dumps([json.loads("[" * 56 + "1" + "]" * 56) for _ in range(9_000)], separators=(",", ":")),
+    "numbers": json.dumps([1] * 500_000, separators=(",", ":")),
+    "quotes": json.dumps("\"'<&" * 200_000),
+    "control characters": json.dumps("\u0085\u202e" * 200_000, ensure_ascii=False),
+    "many keys": json.dumps({f"k{n}": None for n in range(80_000)}, separators=(",", ":")),
+    "one line of no JSON": "\u202e" * 300_000,
+}
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_no_payload_makes_a_page_that_is_slow_or_big(name: str, signed_in: SignedIn) -> None:
+    text = PAYLOADS[name]
+    row = make_row(input=text, output=text, status=Status.COMPLETED)
+    make_history(row, 1, Input=text, Result=text)
+    client, base = signed_in("viewer"), f"{LIST}{row.instance_id}/"
+    client.get(LIST)  # compiles templates
+    for path in (f"{base}payloads/input/", base, f"{base}history/0/"):
+        begin = time.process_time()
+        html = _text(client, path)
+        assert time.process_time() - begin < 1.0, path
+        assert len(html.encode()) < 1_000_000, path
+        assert "?download" in html or "history/0/" in path
+    assert client.get(f"{base}payloads/input/?download").content.decode() == text
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        _nested,
+    )
+)
+def test_payloads_are_indented_as_json_is(value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    expected = json.dumps(value, ensure_ascii=False, indent=2)
+    parts = payloads.pretty(text, len(expected))
+    assert "".join(text for _, text in parts) == expected
+    assert expected.startswith("".join(text for _, text in payloads.pretty(text, 10))[:10])
+
+
+@pytest.mark.parametrize("text", ["not json", "[1 2]", "{", "[1,]", '"x', "nan", "", "1}", '{"a"}'])
+def test_what_is_no_json_is_shown_as_it_is(text: str) -> None:
+    view = payloads.present("output", "Output", text)
+    assert view
+    assert (view.is_json, view.is_cut, view.text) == (False, False, text)
+
+
+def test_another_execution_has_other_chunks(signed_in: SignedIn) -> None:
+    row = make_row()
+    make_history(row, 450)
+    client = signed_in("viewer")
+    before = set(re.findall(r'id="(history-[^"]+|peek-[^"]+)"', _text(client, f"{LIST}{row.instance_id}/")))
+    change(row, execution=uuid.uuid4().hex, position=0)
+    make_history(row, 450)
+    after = set(re.findall(r'id="(history-[^"]+|peek-[^"]+)"', _text(client, f"{LIST}{row.instance_id}/")))
+    assert len(before) == len(after) == 3 + 50
+    assert not before & after
+
+
+def test_lists_and_heads_read_no_payload(signed_in: SignedIn) -> None:
+    """Neither the rows' own nor their parents', which may be a mebibyte each."""
+    parent = make_row(input='"secret"', output='"secret"', failure="{}")
+    row = make_row(parent=parent, input='"secret"', output='"secret"')
+    client = signed_in("operator")
+    html = _text(client, f"{LIST}{row.instance_id}/")
+    wide = re.compile(r'(?<!LEFT\()(?<!SUBSTR\()"orchestrations_payload"."(output|failure)"|"body"')
+    for path in (LIST, f"{LIST}?blocked=1", f"{LIST}?name=O", *re.findall(r'hx-get="(/live/regions/[^"]+)"', html)):
+        with CaptureQueriesContext(connection) as found:
+            answer = client.get(path)
+        assert answer.status_code == 200
+        if not re.search(r'data-live="(data|history)"', answer.content.decode()):
+            assert not [query["sql"] for query in found if wide.search(query["sql"])]
+
+
+def test_everything_that_is_waited_for_is_told(signed_in: SignedIn) -> None:
+    since = (clock.now() - timedelta(minutes=2)).isoformat()
+    until = (clock.now() + timedelta(minutes=9)).isoformat()
+    waits: list[dict[str, Any]] = [{"kind": "activity", "name": "SlowStep", "since": since}] * 17
+    waits += [{"kind": "event", "name": "Approval", "since": since}, {"kind": "timer", "until": until}]
+    waits += [{"kind": "retry", "name": "Charge", "until": until, "count": 3}, {"kind": "more", "count": 480}]
+    row = make_row(waiting=json.dumps(waits))
+    client = signed_in("viewer")
+    html = re.sub(r"<time[^>]*>[^<]*</time>|</?strong>", "", _text(client, f"{LIST}{row.instance_id}/"))
+    assert "Decision Approval , timer" in html
+    assert "+ 499 more" in html
+    for text in ("Activity SlowStep × 17", "Retry of Charge , attempt 3", "Timer, fires", "and 480 more"):
+        assert text in html
+    assert "+ 499 more" in _text(client, LIST)
+
+
+def test_the_list_says_why_an_instance_ended_as_it_did(signed_in: SignedIn) -> None:
+    long = 'Card \\"4242\\" was declined, ü ' + "\U0001f4a5" * 2_000
+    failure = json.dumps(
+        {"ErrorType": "CardDeclined", "ErrorMessage": long, "StackTrace": "x" * 9_000}, separators=(",", ":")
+    )
+    make_row(status=Status.FAILED, failure=failure)
+    make_row(status=Status.TERMINATED, status_reason="duplicate order", output='"duplicate order"')
+    make_row(status=Status.SUSPENDED, status_reason="bank holiday")
+    make_row(status=Status.FAILED, failure="{}")
+    html = _text(signed_in("viewer"), LIST)
+    assert "CardDeclined: Card " in html
+    assert "was declined, ü" in html
+    assert "duplicate order" in html
+    assert ": bank holiday" in html
+
+
+def test_a_filter_keeps_all_its_parts_while_one_types(signed_in: SignedIn) -> None:
+    client = signed_in("viewer")
+    html = _text(client, f"{LIST}?status=Failed&status=Running&name=x")
+    for status in ("Failed", "Running"):
+        assert f'<input type="hidden" name="status" value="{status}">' in html
+    html = _text(client, f"{LIST}?blocked=1")
+    assert '<input type="hidden" name="blocked" value="1">' in html
+    assert "Nothing is stuck" in html
+    assert 'id="chip-all" class="chip" href="/hubs/main/instances/">' in html
+    headers = {"HX-Request": "true", "HX-Target": "listing"}
+    answer = client.get(f"{LIST}?status=Failed&name=x&id=", headers=headers)
+    assert answer["HX-Replace-Url"] == f"{LIST}?status=Failed&name=x"
+
+
+def test_counts_are_those_of_the_filter(signed_in: SignedIn) -> None:
+    detail = json.dumps({"since": "2026-03-01T00:00:00Z", "message": "?", "tries": 2})
+    make_row(blocked="payload", blocked_detail=detail)
+    for _ in range(3):
+        make_row()
+    html = _text(signed_in("viewer"), f"{LIST}?blocked=1")
+    assert re.search(r'id="chip-running".*?<span class="chip-count">1</span>', html, re.DOTALL)
+
+
+def test_a_history_names_what_was_retried_and_says_when_timers_fire(signed_in: SignedIn) -> None:
+    row = make_row()
+    make_history(row, 1)
+    number = {"EventId": 0, "Name": None}
+    make_history(row, 1, EventType="TimerCreated", FireAt="2026-03-01T09:00:00.1234567Z", **number)
+    HistoryEvent.objects.filter(sequence=1).update(
+        body=json.dumps(
+            {
+                "EventType": "TimerCreated",
+                "EventId": 0,
+                "Timestamp": "2026-03-01T08:00:00Z",
+                "FireAt": "2026-03-01T09:00:00.1234567Z",
+            }
+        )
+    )
+    make_history(row, 1, EventType="TaskFailed", TaskScheduledId=0, Name=None)
+    html = _text(signed_in("viewer"), f"{LIST}{row.instance_id}/")
+    failed = html[html.index('id="event-2"') :]
+    assert ">Charge<" in failed
+    timer = html[html.index('id="event-1"') : html.index('id="event-2"')]
+    assert 'datetime="2026-03-01T09:00:00.123456+00:00"' in timer
+    assert "2026-03-01T09:00:00.1234567Z" not in timer
 
 
 def test_unknown_kinds_and_statuses_are_shown_plainly(signed_in: SignedIn) -> None:
@@ -251,7 +417,7 @@ def test_style_sheet_knows_every_status() -> None:
 
     from django.conf import settings
 
-    from orchestrations.web.presenters import status_slugs
+    from orchestrations.web.presenters.rows import status_slugs
 
     css = (Path(settings.BASE_DIR) / "static/css/tokens.css").read_text()
     for slug in status_slugs():

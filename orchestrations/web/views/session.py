@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from django.contrib.auth import login, logout
 from django.contrib.auth.forms import AuthenticationForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
@@ -15,30 +20,32 @@ from orchestrations.control import sign_in
 from orchestrations.control.actors import actor_from_user
 from orchestrations.control.permissions import Permission, can
 from orchestrations.web import responses
+from orchestrations.web.forms import PasswordForm
+from orchestrations.web.views import access
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
-BRAKED = "Too many wrong passwords. Wait 15 minutes, or use a sign-in link."
+BROWSER_COOKIE = "durable_browser"
 
 
 @sensitive_post_parameters("password")
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def with_password(request: HttpRequest) -> HttpResponse:
-    """Show the form, or take a name and a password; five wrong ones end the trying for a quarter of an hour."""
+    """Show the form, or take a name and a password; whoever tries too often is told when to go on."""
     if request.method != "POST":
         return _show(request, AuthenticationForm(request), 200)
-    username, address = request.POST.get("username", ""), str(request.META.get("REMOTE_ADDR", ""))
-    if sign_in.is_braked(conf.HUB, username, address):
-        response = _show(request, AuthenticationForm(request), 429, BRAKED)
-        response["Retry-After"] = "900"
+    address, browser = str(request.META.get("REMOTE_ADDR", "")), request.COOKIES.get(BROWSER_COOKIE, "")
+    form = PasswordForm(request, data=request.POST)
+    form.admit = lambda name: sign_in.admit(name, address, browser)
+    if form.is_valid():
+        return _signed_in(request, form.get_user(), address)
+    if form.wait_seconds:
+        response = _show(request, form, 429)
+        response["Retry-After"] = str(math.ceil(form.wait_seconds))
         return response
-    form = AuthenticationForm(request, data=request.POST)
-    if not form.is_valid():
-        sign_in.record_failure(conf.HUB, username, address)
-        return _show(request, form, 422)
-    login(request, form.get_user())
-    sign_in.record_success(conf.HUB, form.get_user(), address)
-    return HttpResponseRedirect(_safe_next(request))
+    if form.tried:
+        sign_in.record_failure(conf.HUB, form.tried, address)
+    return _show(request, form, 422)
 
 
 @never_cache
@@ -60,6 +67,9 @@ def with_link(request: HttpRequest, token: str) -> HttpResponse:
 @require_POST
 def end(request: HttpRequest) -> HttpResponse:
     """Sign out. (A receiver of Django's signal ends the user's sockets.)"""
+    actor = actor_from_user(request.user)
+    if actor is not None:
+        sign_in.record_end(conf.HUB, actor)
     logout(request)
     return HttpResponseRedirect("/sign-in/")
 
@@ -74,8 +84,26 @@ def live_status(request: HttpRequest) -> HttpResponse:
     return HttpResponse(status=204 if can(actor, Permission.INSTANCES_READ, conf.HUB) else 403)
 
 
-def _show(request: HttpRequest, form: AuthenticationForm, status: int, problem: str = "") -> HttpResponse:
-    context = {"form": form, "problem": problem, "next": _safe_next(request)}
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Refuse a form that is not of this session; who sent it, if somebody has signed in, is in the audit."""
+    actor = actor_from_user(request.user)
+    if actor is not None:
+        access.record_refusal(request, actor, "csrf")
+    return render(request, "403_csrf.html", status=403)
+
+
+def _signed_in(request: HttpRequest, user: Any, address: str) -> HttpResponse:
+    login(request, user)
+    sign_in.record_success(conf.HUB, user, address)
+    response = HttpResponseRedirect(_safe_next(request))
+    token, age = sign_in.remember_browser(user.get_username()), int(sign_in.BROWSER_AGE.total_seconds())
+    path, is_secure = reverse("sign-in"), request.is_secure()
+    response.set_cookie(BROWSER_COOKIE, token, age, path=path, secure=is_secure, httponly=True, samesite="Lax")
+    return response
+
+
+def _show(request: HttpRequest, form: AuthenticationForm, status: int) -> HttpResponse:
+    context = {"form": form, "next": _safe_next(request)}
     return responses.page(request, "sign_in/password.html", context, status=status)
 
 

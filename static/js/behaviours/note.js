@@ -4,8 +4,14 @@ export function mount(note) {
     event?.preventDefault();
     note.remove();
   };
-  for (const closer of note.querySelectorAll("[data-close]")) { closer.hidden = false; closer.addEventListener("click", end); }
-  if ("stays" in note.dataset) { note.focus(); return undefined; }
+  for (const closer of note.querySelectorAll("[data-close]")) {
+    closer.hidden = false;
+    closer.addEventListener("click", end);
+  }
+  if ("stays" in note.dataset) {
+    note.focus();
+    return undefined;
+  }
   const timer = setTimeout(end, 8000);
   return () => clearTimeout(timer);
 }

@@ -1,0 +1,99 @@
+"""The activities that a burst has in hand: to be run, finished and not settled, and what a lane has no room for."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+
+from orchestrations import telemetry
+from orchestrations.authoring.registry import Function
+from orchestrations.conf import conf
+from orchestrations.runtime.activities import ActivityRunner
+from orchestrations.runtime.lanes import Lanes
+from orchestrations.runtime.pace import Pace
+from orchestrations.runtime.retries import through_locks
+from orchestrations.store import activities, clock
+from orchestrations.store.activities import Result
+from orchestrations.store.claims import ClaimedActivity
+
+DEFER_SECONDS = 10.0
+FULL_LANE_SECONDS = 0.5
+LANE_START_SECONDS = 0.0005
+"""What starting an activity in a lane takes of the burst's time, whatever it takes itself."""
+
+
+class ActivitiesInHand:
+    """`take` is offered each result first; those that it refuses are settled through the instance's inbox."""
+
+    def __init__(
+        self, owner: str, runner: ActivityRunner, lanes: Lanes, pace: Pace, take: Callable[[Result], bool]
+    ) -> None:
+        self._owner, self._runner, self._lanes, self._pace, self._take = owner, runner, lanes, pace, take
+        self.todo: deque[ClaimedActivity] = deque()
+        self.elsewhere: list[Result] = []
+        self._crowded: list[ClaimedActivity] = []
+
+    def run(self, is_over: Callable[[], bool]) -> None:
+        """Run activities for as long as a group of results may wait for its commit."""
+        began, count = clock.monotonic(), 0
+        most, seconds = conf.RESULT_GROUP_SIZE, conf.RESULT_GROUP_SECONDS
+        while self.todo and not is_over():
+            self._run(self.todo.popleft())
+            count += 1
+            if count >= most or clock.monotonic() - began >= seconds:
+                break
+
+    def settle(self) -> None:
+        """Settle the results that no instance in our hands takes. After an error they are in hand still."""
+        if not self.elsewhere:
+            return
+        results = list(self.elsewhere)
+        counted = through_locks(lambda: activities.settle(results, self._owner))
+        self.elsewhere.clear()
+        if counted < len(results):
+            refused = len(results) - counted
+            telemetry.report(telemetry.RESULT_REFUSED, level=logging.WARNING, results=refused)
+
+    def put_back(self) -> None:
+        """Give back what was not begun; what a lane had no room for is not offered again at once."""
+        todo, crowded, later = list(self.todo), self._crowded, clock.now() + timedelta(seconds=FULL_LANE_SECONDS)
+        through_locks(lambda: activities.put_back(todo, self._owner))
+        through_locks(lambda: activities.put_back(crowded, self._owner, later))
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of what was not begun: it is somebody else's."""
+        self.todo.clear()
+        self._crowded = []
+
+    def _run(self, activity: ClaimedActivity) -> None:
+        function = self._runner.find(activity.name)
+        if function is None:
+            self._defer(activity)
+        elif self._lanes.serves(function):
+            self._start_in_lane(activity, function)
+        elif (result := self._runner.run(activity, function)) is not None:
+            self._keep(result)
+
+    def _start_in_lane(self, activity: ClaimedActivity, function: Function) -> None:
+        """Let it run beside the burst, which has no more to do with it: its outcome comes through the inbox."""
+        if not self._lanes.has_room(function):
+            self._crowded.append(activity)
+            return
+        ready = self._runner.prepare(activity, function)
+        if isinstance(ready, Result):
+            self._keep(ready)
+        elif ready:
+            self._pace.note(activity.name, LANE_START_SECONDS)
+            self._lanes.start(activity, function, self._runner.seconds_of(function))
+
+    def _keep(self, result: Result) -> None:
+        if not self._take(result):
+            self.elsewhere.append(result)
+
+    def _defer(self, activity: ClaimedActivity) -> None:
+        telemetry.report(telemetry.ACTIVITY_DEFERRED, level=logging.WARNING, activity=activity.name)
+        now, owner = clock.now(), self._owner
+        through_locks(lambda: activities.defer(activity, owner, "missing-function", now, DEFER_SECONDS))

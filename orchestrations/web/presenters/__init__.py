@@ -1,0 +1,1 @@
+"""Values from `client.status` → what templates show, one noun a module."""
