@@ -10,7 +10,7 @@ from orchestrations.store.inbox import SCHEDULE
 
 COUNT_LIMIT = 1000
 DUE, LAPSED = "due_at IS NOT NULL AND lease_until IS NULL", "lease_until IS NOT NULL"
-TABLES = {SCHEDULE: DUE, ACTIVITY: "lease_until IS NULL"}
+TABLES = {SCHEDULE: DUE, ACTIVITY: "lease_until IS NULL AND blocked = ''"}
 """Table → the condition of its index of what is due and nobody's."""
 
 
@@ -47,6 +47,19 @@ def list_upcoming(now: datetime, horizon: datetime) -> list[tuple[str, datetime]
             at = sql.read_time(value)
             assert at is not None
             found.append((queue, at))
+    return found
+
+
+def queues_with_due(now: datetime) -> set[str]:
+    """Return the queues that have something due and nobody's, leases that have run out left aside."""
+    found: set[str] = set()
+    for table, condition in TABLES.items():
+        rows = sql.fetch(
+            f"{_queues(table, condition)} SELECT queue FROM queues WHERE queue IS NOT NULL AND EXISTS (SELECT 1"
+            f" FROM {table} t WHERE t.queue = queues.queue AND {condition} AND t.due_at <= %s)",
+            [now],
+        )
+        found |= {queue for (queue,) in rows}
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import Q
 
 from orchestrations.client import decoding
+from orchestrations.client.queries import stuck
 from orchestrations.client.queries.cursors import make_token, read_token
 from orchestrations.client.queries.filters import InstanceFilter, admitted
 from orchestrations.client.queries.history import read_input
@@ -41,13 +42,16 @@ def list_instances(hub: str, where: InstanceFilter, *, token: str = "", size: in
     found = found[:size]
     last = found[-1] if more else None
     next_token = make_token(hub, last.created_at, last.pk, where) if last else ""
-    return InstancePage(rows=tuple(decoding.summary(row) for row in found), token=next_token)
+    blocked = stuck.explain(found)
+    return InstancePage(rows=tuple(decoding.summary(row, blocked.get(row.pk)) for row in found), token=next_token)
 
 
 def find_instance(hub: str, instance_id: str) -> InstanceDetail | None:
     """Return the instance with its payloads, or None."""
     row = details(named(hub, instance_id)).first()
-    return decoding.detail(row, read_input(row.pk, row.schedule.execution)) if row else None
+    if row is None:
+        return None
+    return decoding.detail(row, stuck.explain([row]).get(row.pk), read_input(row.pk, row.schedule.execution))
 
 
 def get_instance(hub: str, instance_id: str) -> InstanceDetail:
@@ -61,7 +65,7 @@ def get_instance(hub: str, instance_id: str) -> InstanceDetail:
 def find_facts(hub: str, instance_id: str) -> InstanceFacts | None:
     """Return the instance without its payloads, or None."""
     row = facts(named(hub, instance_id)).first()
-    return decoding.facts(row) if row else None
+    return decoding.facts(row, stuck.explain([row]).get(row.pk)) if row else None
 
 
 def get_facts(hub: str, instance_id: str) -> InstanceFacts:
@@ -99,6 +103,6 @@ def find_version(hub: str, instance_id: str) -> InstanceVersion | None:
 
 def list_children(hub: str, instance_id: str, *, size: int = PAGE_SIZE) -> tuple[ChildSummary, ...]:
     """Return the instance's sub-orchestrations, oldest first."""
-    rows = Instance.objects.filter(hub__name=hub, parent__in=named(hub, instance_id))
+    rows = Instance.objects.filter(parent__in=named(hub, instance_id))
     values = rows.order_by("id").values_list("instance_id", "name", "status")[:size]
     return tuple(ChildSummary(instance_id=i, name=n, status=Status(s)) for i, n, s in values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import QuerySet
 from django.db.models.functions import Left
 
-from orchestrations.store import codec
+from orchestrations.store import codec, hubs
 from orchestrations.store.models import Instance
 
 FAILURE_HEAD = 700
@@ -24,7 +24,13 @@ def named(hub: str, instance_id: str) -> QuerySet[Instance]:
     """Return the rows with that id: one or none. PostgreSQL refuses to be asked for what it cannot hold."""
     if not codec.is_storable(hub + instance_id):
         return Instance.objects.none()
-    return Instance.objects.filter(hub__name=hub, instance_id=instance_id)
+    return Instance.objects.filter(hub=hub_key(hub), instance_id=instance_id)
+
+
+def hub_key(hub: str) -> int:
+    """Return the hub's key, 0 for one that does not exist: with a key the order of an index can be used, not with a
+    name that is joined."""
+    return hubs.find_key(hub) or 0
 
 
 def summaries(rows: QuerySet[Instance]) -> QuerySet[Instance]:

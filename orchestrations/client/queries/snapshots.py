@@ -11,7 +11,8 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 
 from orchestrations.client import decoding
-from orchestrations.client.queries.rows import summaries
+from orchestrations.client.queries import stuck
+from orchestrations.client.queries.rows import hub_key, summaries
 from orchestrations.client.status import InstanceSummary
 from orchestrations.errors import InvalidError
 from orchestrations.store.models import Instance
@@ -21,19 +22,21 @@ LIMIT = 200
 
 def make_snapshot(hub: str, instance_ids: Sequence[str]) -> str:
     """Return the snapshot of these instances, at most 200. One query."""
-    rows = Instance.objects.filter(hub__name=hub, instance_id__in=list(instance_ids)[:LIMIT])
+    rows = Instance.objects.filter(hub=hub_key(hub), instance_id__in=list(instance_ids)[:LIMIT])
     return _pack(sorted(rows.values_list("pk", flat=True), reverse=True))
 
 
 def list_snapshot(hub: str, snapshot: str) -> tuple[InstanceSummary, ...]:
     """Return its instances that still exist, newest first. `InvalidError` for a damaged snapshot."""
-    rows = summaries(Instance.objects.filter(hub__name=hub, pk__in=_unpack(snapshot)))
-    return tuple(decoding.summary(row) for row in rows.order_by("-created_at", "-id"))
+    rows = summaries(Instance.objects.filter(hub=hub_key(hub), pk__in=_unpack(snapshot)))
+    found = list(rows.order_by("-created_at", "-id"))
+    blocked = stuck.explain(found)
+    return tuple(decoding.summary(row, blocked.get(row.pk)) for row in found)
 
 
 def list_snapshot_revisions(hub: str, snapshot: str) -> dict[str, int]:
     """Return instance id → revision of its instances that still exist, for tags."""
-    rows = Instance.objects.filter(hub__name=hub, pk__in=_unpack(snapshot)).order_by("-id")
+    rows = Instance.objects.filter(hub=hub_key(hub), pk__in=_unpack(snapshot)).order_by("-id")
     return dict(rows.values_list("instance_id", "schedule__revision"))
 
 
