@@ -54,7 +54,7 @@ def list_upcoming(now: datetime, horizon: datetime) -> list[tuple[str, datetime]
 
 
 def unserved_queues(now: datetime, seen_since: datetime) -> list[str]:
-    """Return the queues with something due and nobody's that no worker serves, as far as seen since then. One statement."""
+    """Return the queues with something due that no worker serves, as far as one was seen since then. One statement."""
     heads, parts = [], []
     for number, (table, condition) in enumerate(TABLES.items()):
         heads.append(_queues(table, condition, f"queues{number}"))
