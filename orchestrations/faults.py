@@ -1,7 +1,8 @@
-"""Labelled crash points, for tests: `crashpoint(label)` does nothing unless the environment asks for a fault there.
+"""Labelled crash points: the seam at which tests stop, kill or reorder what runs. In production nobody observes them.
 
-`DURABLE_FAULTS` is a comma-separated list of `label:occurrence:action`; the action is `kill` (SIGKILL to this process)
-or `stop=<seconds>` (SIGSTOP, continued by a child after that time: a zombie with old leases).
+A process that is started with `DURABLE_FAULTS` carries out the faults that it lists, comma-separated
+`label:occurrence:action`; the action is `kill` (SIGKILL to this process) or `stop=<seconds>` (SIGSTOP, continued by a
+child after that time: a zombie with old leases). A test in the same process observes the labels itself.
 """
 
 from __future__ import annotations
@@ -9,36 +10,55 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 VARIABLE = "DURABLE_FAULTS"
 
-_faults: dict[str, list[tuple[int, str]]] = {}
-_seen: dict[str, int] = {}
+Observer = Callable[[str], None]
 
-
-def _read() -> None:
-    for fault in filter(None, os.environ.get(VARIABLE, "").split(",")):
-        label, occurrence, action = fault.split(":")
-        _faults.setdefault(label, []).append((int(occurrence), action))
+_observer: Observer | None = None
 
 
 def crashpoint(label: str) -> None:
-    """Carry out the fault that is asked for at this occurrence of the label, if any."""
-    if not _faults:
-        return
-    count = _seen[label] = _seen.get(label, 0) + 1
-    for occurrence, action in _faults.get(label, ()):
-        if occurrence == count:
-            _carry_out(action)
+    """Tell the observer, if there is one, that this point has been reached; what it raises is raised here."""
+    if _observer is not None:
+        _observer(label)
 
 
-def _carry_out(action: str) -> None:
-    if action == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif action.startswith("stop="):
-        seconds = float(action.removeprefix("stop="))
-        subprocess.Popen(["sh", "-c", f"sleep {seconds}; kill -CONT {os.getpid()}"])
-        os.kill(os.getpid(), signal.SIGSTOP)
+@contextmanager
+def observed(observer: Observer) -> Iterator[None]:
+    """Let `observer` see every crash point of this process, in all threads, until the block ends."""
+    global _observer
+    before, _observer = _observer, observer
+    try:
+        yield
+    finally:
+        _observer = before
 
 
-_read()
+class ProcessFaults:
+    """Carries out the listed faults, each at its occurrence of its label, counted from 1."""
+
+    def __init__(self, text: str) -> None:
+        self._actions: dict[tuple[str, int], str] = {}
+        self._seen: Counter[str] = Counter()
+        for fault in filter(None, text.split(",")):
+            label, occurrence, action = fault.split(":")
+            self._actions[label, int(occurrence)] = action
+
+    def __call__(self, label: str) -> None:
+        """Count the label, and kill or stop this process if that is asked for."""
+        self._seen[label] += 1
+        action = self._actions.get((label, self._seen[label]), "")
+        if action == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif action.startswith("stop="):
+            seconds = float(action.removeprefix("stop="))
+            subprocess.Popen(["sh", "-c", f"sleep {seconds}; kill -CONT {os.getpid()}"])
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+
+if os.environ.get(VARIABLE):
+    _observer = ProcessFaults(os.environ[VARIABLE])

@@ -31,35 +31,35 @@ FAR = timedelta(seconds=5)
 
 
 class Hints:
-    """Stands for the queue: what the store announced after its commits. Nothing else starts a burst: no sweeper."""
+    """Stands for the queues: what the store announced after its commits. Nothing else starts a burst: no sweeper."""
 
     def __init__(self) -> None:
-        self._instants: list[datetime] = []
+        self._hints: list[tuple[datetime, str]] = []
         self._lock = threading.Lock()
 
     def on_work_available(self, sender: Any, *, queue: str, at: datetime | None = None, **_: Any) -> None:
         with self._lock:
-            self._instants.append(at or clock.now())
+            self._hints.append((at or clock.now(), queue))
 
     def clear(self) -> None:
         with self._lock:
-            self._instants.clear()
+            self._hints.clear()
 
     def is_empty(self) -> bool:
         with self._lock:
             now = clock.now()
-            return not any(at < now + FAR for at in self._instants)
+            return not any(at < now + FAR for at, _ in self._hints)
 
-    def take(self) -> datetime | None:
-        """Return the instant of the earliest hint, coalescing those that are due already."""
+    def take(self) -> tuple[datetime, str] | None:
+        """Return instant and queue of the earliest hint, coalescing those of a queue that are due already."""
         with self._lock:
             now = clock.now()
-            self._instants = sorted(at for at in self._instants if at < now + FAR)
-            if not self._instants:
+            self._hints = sorted(hint for hint in self._hints if hint[0] < now + FAR)
+            if not self._hints:
                 return None
-            first = self._instants.pop(0)
-            if first <= now:
-                self._instants = [at for at in self._instants if at > now]
+            first = self._hints.pop(0)
+            if first[0] <= now:
+                self._hints = [(at, queue) for at, queue in self._hints if at > now or queue != first[1]]
             return first
 
 
@@ -68,7 +68,7 @@ work_available.connect(HINTS.on_work_available)
 
 
 def drain(worker: WorkerState | None = None, *, seconds: float = 20.0, until: Callable[[], bool] | None = None) -> None:
-    """Run a burst for each hint until there is none left, or until `until` holds."""
+    """Run a burst on its queue for each hint until there is none left, or until `until` holds."""
     own = None if worker else new_worker()
     try:
         _drain(worker or own or new_worker(), seconds, until)
@@ -77,10 +77,10 @@ def drain(worker: WorkerState | None = None, *, seconds: float = 20.0, until: Ca
             own.close()
 
 
-def burst_once() -> None:
-    """Run one burst of a new worker, hint or no hint."""
+def burst_once(queue: str | None = None) -> None:
+    """Run one burst of a new worker on a queue, by default the default one, hint or no hint."""
     worker = new_worker()
-    Burst(worker, default_queue()).run()
+    Burst(worker, queue or default_queue()).run()
     worker.close()
 
 
@@ -89,10 +89,11 @@ def _drain(worker: WorkerState, seconds: float, until: Callable[[], bool] | None
     while time.monotonic() < deadline:
         if until is not None and until():
             return
-        at = HINTS.take()
-        if at is not None:
+        hint = HINTS.take()
+        if hint is not None:
+            at, queue = hint
             time.sleep(max(0.0, (at - clock.now()).total_seconds()))
-            Burst(worker, default_queue()).run()
+            Burst(worker, queue).run()
         elif until is None and not worker.lanes.is_busy() and HINTS.is_empty():
             return
         else:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -328,6 +328,23 @@ async def trace_and_nap(spec: dict[str, Any]) -> int:
     return os.getpid()
 
 
+def _run_and_wait() -> Any:
+    from orchestrations import DurableClient
+
+    client = DurableClient()
+    return client.wait_for_completion(client.start_new("plain"), timeout=10).output
+
+
+@activity
+def wait_for_another(_: Any) -> Any:
+    return _run_and_wait()
+
+
+@activity(thread=True)
+def wait_for_another_in_a_thread(_: Any) -> Any:
+    return _run_and_wait()
+
+
 @orchestrator
 def call_with(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
     return (yield context.call_activity(spec["name"], spec))
@@ -336,3 +353,16 @@ def call_with(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
 @orchestrator
 def plain(context: OrchestrationContext) -> str:
     return "done"
+
+
+def wait_for_a(context: OrchestrationContext, _: int) -> Body:
+    return [(yield context.wait_for_external_event("a"))]
+
+
+RELEASES: dict[str, Callable[[OrchestrationContext, int], Body]] = {"released": wait_for_a}
+"""What is deployed of an orchestrator whose code changes."""
+
+
+@orchestrator
+def released(context: OrchestrationContext, value: int) -> Body:
+    return (yield from RELEASES["released"](context, value))

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import inspect
 import logging
-import time
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from django.db import Error
 
 from orchestrations import telemetry
-from orchestrations.authoring.activity_context import ActivityContext
+from orchestrations.authoring.activity_context import ActivityContext, occupied
 from orchestrations.authoring.registry import ACTIVITY, Function, registry
 from orchestrations.conf import conf
 from orchestrations.engine import payloads
@@ -86,18 +85,20 @@ class ActivityRunner:
             return None
         if self._watch is not None:
             self._watch.begin(activity.id, self.seconds_of(function))
-        began = time.perf_counter()
+        began = clock.monotonic()
         crashpoint("before-activity")
         event = self._call(activity, function)
         crashpoint("after-activity")
-        self._pace.note(activity.name, time.perf_counter() - began)
+        self._pace.note(activity.name, clock.monotonic() - began)
         if self._watch is not None:
             self._watch.end()
         return Result(activity, event)
 
     def _call(self, activity: ClaimedActivity, function: Function) -> Outcome:
         try:
-            value = copy_context().run(function.call, *arguments(activity, function))
+            context = copy_context()
+            context.run(occupied.set, (activity.name, activity.queue))
+            value = context.run(function.call, *arguments(activity, function))
             if inspect.iscoroutine(value):  # of a plain function around an `async def`
                 value = asyncio.run(value)
         except BaseException as error:

@@ -6,27 +6,29 @@ What a burst keeps it wakes nobody for: its leases are the promise, and the swee
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from datetime import datetime
 
 from orchestrations import telemetry
+from orchestrations.authoring.registry import ACTIVITY, ORCHESTRATOR
 from orchestrations.conf import conf
 from orchestrations.faults import crashpoint
 from orchestrations.runtime.activities import ActivityRunner
 from orchestrations.runtime.commits import commit_safely
+from orchestrations.runtime.fleet import Fleet
 from orchestrations.runtime.in_hand import ActivitiesInHand
 from orchestrations.runtime.lanes import Lanes
 from orchestrations.runtime.live_bodies import LiveBodies
 from orchestrations.runtime.pace import Pace
 from orchestrations.runtime.retries import through_locks
 from orchestrations.runtime.surroundings import Surroundings
-from orchestrations.runtime.turns import Held, Parked, run_turn
+from orchestrations.runtime.turns import MISSING_FUNCTION, Held, Parked, run_turn
 from orchestrations.runtime.watch import Watch
 from orchestrations.store import claims, clock, histories, leases, looks, losses
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
 from orchestrations.store.claims import ClaimLimits
+from orchestrations.store.instances import capability_of
 from orchestrations.store.looks import Question
 
 HISTORY_BYTES = 32 * 1024 * 1024
@@ -40,6 +42,7 @@ class WorkerState:
         self, owner: str, fingerprint: str = "", watch: Watch | None = None, threads: int | None = None
     ) -> None:
         self.owner, self.fingerprint, self.watch = owner, fingerprint, watch
+        self.fleet = Fleet()
         self.pace = Pace(conf.CLAIM_SECONDS, conf.RESULT_GROUP_SIZE * 2)
         self.surroundings = Surroundings()
         self.bodies = LiveBodies(0 if conf.ALWAYS_REPLAY else conf.LIVE_BODIES, self.surroundings.close_body)
@@ -68,8 +71,10 @@ class Burst:
     def __init__(self, worker: WorkerState, queue: str, *, should_stop: Callable[[], bool] = lambda: False) -> None:
         self._worker, self._queue, self._should_stop = worker, queue, should_stop
         self._held: dict[int, Held] = {}
-        self._hand = ActivitiesInHand(worker.owner, worker.runner, worker.lanes, worker.pace, self._take_result)
-        self._ends_at = time.monotonic() + conf.BURST_SECONDS
+        self._hand = ActivitiesInHand(
+            worker.owner, worker.runner, worker.lanes, worker.pace, worker.fleet, self._take_result
+        )
+        self._ends_at = clock.monotonic() + conf.BURST_SECONDS
         self._claimed_at = 0.0
 
     def run(self) -> None:
@@ -87,21 +92,26 @@ class Burst:
     # --- claiming
 
     def _is_over(self) -> bool:
-        return time.monotonic() >= self._ends_at or self._should_stop() or self._worker.is_spoilt
+        return clock.monotonic() >= self._ends_at or self._should_stop() or self._worker.is_spoilt
 
     def _has_work(self) -> bool:
         return bool(self._held or self._hand.todo)
 
     def _may_claim(self) -> bool:
         """Claim when the hands are empty, and now and then beside long work, so that others are not kept waiting."""
-        return not self._has_work() or time.monotonic() - self._claimed_at > conf.CLAIM_SECONDS
+        return not self._has_work() or clock.monotonic() - self._claimed_at > conf.CLAIM_SECONDS
 
     def _claim(self) -> bool:
-        self._claimed_at = time.monotonic()
+        self._claimed_at = clock.monotonic()
         size = 1 if conf.ALWAYS_REPLAY else conf.CLAIM_SIZE
         most = 0 if self._hand.todo else self._worker.pace.activities_to_claim()
         limits = ClaimLimits(
-            max(1, size - len(self._held)), min(most, size * 10), conf.LEASE_SECONDS, may_take_lost=not self._has_work()
+            max(1, size - len(self._held)),
+            min(most, size * 10),
+            conf.LEASE_SECONDS,
+            may_take_lost=not self._has_work(),
+            unknown_activities=self._worker.fleet.left(ACTIVITY),
+            unknown_capabilities=self._worker.fleet.left(ORCHESTRATOR),
         )
         self._worker.move()
         crashpoint("before-claim")
@@ -121,6 +131,9 @@ class Burst:
         waiting = looks.look(questions, clock.now())
         for held in fresh:
             held.turn = self._worker.bodies.take(held.claimed)
+            if (before := self._held.get(held.key)) is not None:  # it was taken from us meanwhile, and is ours again
+                self._hand.elsewhere += before.results
+                before.drop_body()
             if held.key in waiting:
                 held.messages = waiting[held.key].messages
             self._held[held.key] = held
@@ -245,12 +258,19 @@ class Burst:
             self._worker.bodies.put(held.claimed, held.turn)
 
     def _park(self, held: Held, parked: Parked) -> None:
-        instance = held.claimed.facts.instance_id
+        facts, row = held.claimed.facts, held.claimed.row
+        if parked.reason == MISSING_FUNCTION and self._worker.fleet.serves(ORCHESTRATOR, row.queue, facts.name):
+            self._worker.fleet.leave(ORCHESTRATOR, capability_of(facts.name, facts.version))
+            held.drop_body()
+            self._hand.elsewhere += held.results
+            return self._release([held])  # another worker has the code
+        instance = facts.instance_id
         telemetry.report(telemetry.INSTANCE_PARKED, level=logging.WARNING, instance=instance, reason=parked.reason)
         held.drop_body()
         self._hand.elsewhere += held.results
         leases.park(held.claimed, parked.reason, parked.message, self._worker.fingerprint, clock.now())
         del self._held[held.key]
+        return None
 
     def _take_result(self, result: Result) -> bool:
         """Give a result to its instance where that is in our hands and waits for it."""

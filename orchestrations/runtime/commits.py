@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -12,7 +11,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from orchestrations import telemetry
 from orchestrations.conf import conf
-from orchestrations.store import advance, commit, leases, retry
+from orchestrations.store import advance, clock, commit, leases, retry
 from orchestrations.store.batch import Committed, TurnCommit
 
 TRIES = 5
@@ -35,7 +34,7 @@ def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str
                 return None
             if retry.is_lock_wait(error) or not retry.is_transient(error):
                 break
-            time.sleep(random.random() * 0.05 * 2**number)
+            clock.sleep(random.random() * 0.05 * 2**number)
         except DatabaseError as error:
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, plans=len(commits))
             break
@@ -49,9 +48,12 @@ def _drop_broken_connection() -> None:
 
 
 def _are_stored(commits: Sequence[TurnCommit]) -> bool:
-    """Tell whether a commit that raised was stored all the same: the answer to COMMIT may be what was lost."""
-    told = next((one for one in commits if one.plan and one.plan.events), None)
-    if told is None or told.plan is None or not advance.is_committed(told.held, len(told.plan.events)):
+    """Tell whether a commit that raised was stored all the same: the answer to COMMIT may be what was lost.
+
+    One plan that is stored tells for all; one that is not tells nothing, for its lease may have been lost.
+    """
+    plans = [(one.held, len(one.plan.events)) for one in commits if one.plan and one.plan.events]
+    if not any(advance.is_committed(held, events) for held, events in plans):
         return False
     telemetry.report(telemetry.COMMIT_UNKNOWN, level=logging.WARNING, plans=len(commits))
     return True

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from django.db import Error, InterfaceError, OperationalError, connections
 
 from orchestrations import telemetry
-from orchestrations.store import retry
+from orchestrations.store import clock, retry
 
 T = TypeVar("T")
 
@@ -31,7 +30,7 @@ def through_locks(action: Callable[[], T]) -> T:
             if not (retry.is_lock_wait(error) or retry.is_conflict(error)):
                 raise
             telemetry.report(telemetry.LOCK_WAITED, level=logging.WARNING, error=error, tries=number)
-            time.sleep(random.random() * 0.05 * 2**number)
+            clock.sleep(random.random() * 0.05 * 2**number)
     return action()
 
 
@@ -47,7 +46,7 @@ def through_outage(action: Callable[[], T], *, give_up: Callable[[], bool], puls
             drop_connection()
         if give_up():
             return None
-        time.sleep(pause)
+        clock.sleep(pause)
         pause = min(pause * 2, LONGEST_PAUSE)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 import logging
-import time
 from datetime import datetime, timedelta
 
 from redis.exceptions import RedisError
@@ -54,7 +53,7 @@ class Sweeper:
         now, queues_due = clock.now(), set()
         while self._planned and self._planned[0][0] <= now:
             queues_due.add(heapq.heappop(self._planned)[1])
-        for queue in queues_due:
+        for queue in sorted(queues_due):
             wake(queue)
 
     def seconds_to_next(self) -> float | None:
@@ -104,4 +103,4 @@ class Sweeper:
 
 def rest(seconds: float) -> None:
     """Sleep, when there is nothing to listen to."""
-    time.sleep(min(max(seconds, 0.05), 1.0))
+    clock.sleep(min(max(seconds, 0.05), 1.0))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from datetime import datetime
 from typing import Any
 
@@ -40,7 +39,7 @@ def wake(queue: str, at: datetime | None = None, *, items: int = 1) -> None:
     """Say that `queue` has work now, or will have at `at`. Errors are logged; it waits for two seconds at most."""
     global _silent_until
     crashpoint("before-wake")
-    if time.monotonic() < _silent_until:
+    if clock.monotonic() < _silent_until:
         return
     try:
         if at is not None and at > clock.now():
@@ -50,7 +49,7 @@ def wake(queue: str, at: datetime | None = None, *, items: int = 1) -> None:
     except (RedisError, OSError) as error:
         telemetry.report(telemetry.WAKE_FAILED, level=logging.WARNING, error=error, queue=queue)
         if isinstance(error, RedisTimeout | TimeoutError):
-            _silent_until = time.monotonic() + SILENT_SECONDS
+            _silent_until = clock.monotonic() + SILENT_SECONDS
 
 
 def token_key(queue: str, token: int) -> str:
@@ -80,7 +79,7 @@ def _hint(queue: str, items: int) -> None:
 
 def _count_listeners(queue: str) -> int:
     asked, count = _listeners.get(queue, (0.0, 1))
-    if time.monotonic() - asked > LISTENERS_SECONDS:
+    if clock.monotonic() - asked > LISTENERS_SECONDS:
         count = max(1, queues.count_listeners(queue))
-        _listeners[queue] = (time.monotonic(), count)
+        _listeners[queue] = (clock.monotonic(), count)
     return count

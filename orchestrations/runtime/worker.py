@@ -28,7 +28,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
 from orchestrations import telemetry
-from orchestrations.authoring.registry import registry
+from orchestrations.authoring.registry import KINDS, registry
 from orchestrations.engine.failures import FailureDetails
 from orchestrations.faults import crashpoint
 from orchestrations.runtime import queues, surroundings
@@ -196,6 +196,7 @@ def run_worker(place: Place) -> int:
 def _register(place: Place, fingerprint: str) -> None:
     now = clock.now()
     home = processes.Home(place.supervisor, place.queue, fingerprint)
+    processes.register_code(fingerprint, {kind: registry.names(kind) for kind in KINDS}, now)
     if processes.register_worker(processes.Process(place.worker, os.getpid(), now), home):
         leases.retry_blocked(fingerprint, now)
 

@@ -1,30 +1,72 @@
-"""The database's clock, so that hosts whose clocks differ agree on what is due and which lease has run out.
+"""The one clock of store and runtime: the database's time, for what is due and leased, and time that only passes.
 
-Asking it costs a statement, so the offset to this process's monotonic clock is measured and kept for a while.
-On SQLite every process shares the machine's clock.
+Hosts whose clocks differ must agree on what is due and which lease has run out. Asking the database costs a statement,
+so the offset to this process's monotonic clock is measured and kept for a while. On SQLite every process shares the
+machine's clock. `kept_by` puts another source in its place, for tests whose time is simulated.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from django.db import connection
 
 MEASURE_EVERY_SECONDS = 30.0
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_offset: float | None = None
-_measured = 0.0
-_highest = EPOCH
+
+
+class Source(Protocol):
+    """Where time comes from."""
+
+    def now(self) -> datetime:
+        """Return the database's time as aware UTC; it never goes back."""
+
+    def monotonic(self) -> float:
+        """Return seconds since some instant."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let so much time pass."""
+
+
+class DatabaseClock:
+    """The database's time as this process estimates it, and the process's own monotonic time."""
+
+    def __init__(self) -> None:
+        self._offset: float | None = None
+        self._measured = 0.0
+        self._highest = EPOCH
+        self.monotonic, self.sleep = time.monotonic, time.sleep
+
+    def now(self) -> datetime:
+        """Return the database's time as aware UTC; it never goes back within a process."""
+        found = datetime.now(UTC) if connection.vendor == "sqlite" else self._from_offset()
+        self._highest = max(self._highest, found)
+        return self._highest
+
+    def _from_offset(self) -> datetime:
+        monotonic = time.monotonic()
+        if self._offset is None or monotonic - self._measured > MEASURE_EVERY_SECONDS:
+            with connection.cursor() as cursor:
+                before = time.monotonic()
+                cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
+                found = float(cursor.fetchone()[0])
+            # the answer was right at some instant in between: half of the way is the best guess, a pause halves too
+            self._offset = found - (before + time.monotonic()) / 2
+            self._measured = monotonic
+        return EPOCH + timedelta(seconds=self._offset + monotonic)
+
+
+_source: Source = DatabaseClock()
 
 
 def now() -> datetime:
     """Return the database's time as aware UTC; it never goes back within a process."""
-    global _highest
-    found = datetime.now(UTC) if connection.vendor == "sqlite" else _from_offset()
-    _highest = max(_highest, found)
-    return _highest
+    return _source.now()
 
 
 def local_now() -> datetime:
@@ -32,15 +74,22 @@ def local_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _from_offset() -> datetime:
-    global _offset, _measured
-    monotonic = time.monotonic()
-    if _offset is None or monotonic - _measured > MEASURE_EVERY_SECONDS:
-        with connection.cursor() as cursor:
-            before = time.monotonic()
-            cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
-            found = float(cursor.fetchone()[0])
-        # the answer was right at some instant in between: half of the way is the best guess, and a pause halves too
-        _offset = found - (before + time.monotonic()) / 2
-        _measured = monotonic
-    return EPOCH + timedelta(seconds=_offset + monotonic)
+def monotonic() -> float:
+    """Return seconds since some instant, for durations and pauses within this process."""
+    return _source.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Let so many seconds pass in this thread."""
+    _source.sleep(seconds)
+
+
+@contextmanager
+def kept_by(source: Source) -> Iterator[None]:
+    """Take all time from `source` until the block ends."""
+    global _source
+    before, _source = _source, source
+    try:
+        yield
+    finally:
+        _source = before

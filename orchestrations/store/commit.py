@@ -126,8 +126,9 @@ def _withdrawal(commits: Sequence[TurnCommit], consumed: Mapping[int, int]) -> l
 def _create(kept: Sequence[Pair], to: Recipients, now: datetime) -> list[NewMessage]:
     """What comes: children, then all messages of the batch in one statement; `due_at` of those that are not ours."""
     commits = [c for c, _ in kept]
-    messages = children.create(commits, to)
+    refusals = children.create(commits, to)
     to.advance(commits)
+    messages = [m for m in refusals if to.targets[m.instance].takes(m.execution)]  # who ends in this turn hears nothing
     for c, answer in kept:
         if c.plan is not None:
             messages += outbox.messages_of(c, to, answer.undelivered)

@@ -63,7 +63,11 @@ class Message:
 
 @dataclass(slots=True)
 class Waiting:
-    """What waits for one instance: messages that count now, and the earliest instant at which another one will."""
+    """What waits for one instance: messages that count now, and the earliest instant at which another one will.
+
+    To a suspended one only management counts, and it may bear an instant after the look's: its sender's clock was read
+    later, or is ahead.
+    """
 
     messages: list[Message] = field(default_factory=list)
     later: datetime | None = None
@@ -75,7 +79,7 @@ class Waiting:
     def due_at(self, status: Status, now: datetime) -> datetime | None:
         """Return the earliest instant at which something that counts waits, or None."""
         moments = [message.not_before or now for message in self.messages if message.counts(status)]
-        if self.later is not None and status is not Status.SUSPENDED:
+        if self.later is not None:
             moments.append(self.later)
         return min(moments, default=None)
 
@@ -103,11 +107,17 @@ def question(questions: Sequence[Question], now: datetime) -> sql.Query:
     parts.append(
         f"SELECT {columns} FROM ({keys}) k JOIN {INBOX} m ON m.instance_id = k.instance AND m.not_before <= %s"
     )
-    parts.append(
-        "SELECT k.instance, 0, (SELECT min(l.not_before) FROM"
-        f" {INBOX} l WHERE l.instance_id = k.instance AND l.not_before > %s), '', '', FALSE, '' FROM ({keys}) k"
-    )
-    return sql.query(" UNION ALL ".join(parts), [*parameters, *values, now, now, *values])
+    parameters += [*values, now]
+    for is_suspended, condition in ((False, ""), (True, " AND l.is_control")):
+        chosen = [q.instance for q in questions if (q.status is Status.SUSPENDED) is is_suspended]
+        if chosen:
+            keys, values = sql.keys("instance", chosen)
+            parts.append(
+                f"SELECT k.instance, 0, (SELECT min(l.not_before) FROM {INBOX} l WHERE l.instance_id = k.instance"
+                f" AND l.not_before > %s{condition}), '', '', FALSE, '' FROM ({keys}) k"
+            )
+            parameters += [now, *values]
+    return sql.query(" UNION ALL ".join(parts), parameters)
 
 
 def read(rows: Sequence[tuple[Any, ...]]) -> dict[int, Waiting]:

@@ -35,6 +35,7 @@ __all__ = [
     "Supervisor",
     "TaskHub",
     "Worker",
+    "WorkerCode",
     "WorkerLoss",
 ]
 
@@ -246,7 +247,10 @@ class EventReceipt(models.Model):
 
 
 class ActivityTask(models.Model):
-    """An attempt of an activity that is not settled. `lease_epoch` counts deliveries; settling removes the row."""
+    """An attempt of an activity that is not settled. `lease_epoch` counts deliveries; settling removes the row.
+
+    `blocked`: no living worker of its queue has the function; it is not claimed until one comes (TSK-8).
+    """
 
     id = models.BigAutoField(primary_key=True)
     instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="activities", db_constraint=False)
@@ -270,7 +274,9 @@ class ActivityTask(models.Model):
         indexes = [
             # claims, the sweeper and its plan: what is due in a queue and nobody's
             models.Index(
-                fields=["queue", "due_at", "id"], condition=models.Q(lease_until__isnull=True), name="activity_due"
+                fields=["queue", "due_at", "id"],
+                condition=models.Q(lease_until__isnull=True, blocked=""),
+                name="activity_due",
             ),
             # claims and the sweeper: leases that have run out
             models.Index(
@@ -337,6 +343,17 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class WorkerCode(models.Model):
+    """What workers with that code fingerprint can run: `functions` maps each kind to its names, as JSON."""
+
+    fingerprint = models.CharField(primary_key=True, max_length=64)
+    functions = models.TextField()
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.fingerprint
 
 
 class WorkerLoss(models.Model):

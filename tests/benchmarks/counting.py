@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from unittest import mock
 
 from django.db import connection
+
+from tests.taps import tapped
 
 FRAME = re.compile(r"\s*(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b", re.IGNORECASE)
 WRITE = re.compile(r"(?<!FOR )(?<!KEY )\b(INSERT INTO|UPDATE|DELETE FROM)\b", re.IGNORECASE)
@@ -49,13 +50,12 @@ class Count:
 def counted() -> Iterator[Count]:
     """Count what happens within the block."""
     count = Count()
-    commit = connection.commit
 
-    def count_commit() -> None:
+    def count_commit(commit: Callable[[], None]) -> None:
         commit()
         count.end()
 
-    with connection.execute_wrapper(count.note), mock.patch.object(connection, "commit", count_commit):
+    with tapped(count.note, count_commit):
         yield count
 
 

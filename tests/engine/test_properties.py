@@ -25,7 +25,8 @@ from orchestrations.engine.turn import Turn
 from orchestrations.errors import NondeterminismError
 from tests.builders import T0, child_done, child_failed, chunks, done, failed, fired, raised, text_of
 from tests.invariants import check_history, check_stored
-from tests.protocol.programs import make_program, walk
+from tests.protocol.programs import PURE, make_program
+from tests.protocol.programs import start as walk
 
 FACTS = InstanceFacts("i", "program", "e", Status.RUNNING)
 SEEDS = st.integers(0, 10**9)
@@ -74,7 +75,7 @@ def answers(random: Random, event: HistoryEvent) -> list[HistoryEvent]:
     if isinstance(event, TimerCreated):
         return [fired(event.event_id, (event.fire_at - T0).total_seconds(), attempt=attempt)]
     if isinstance(event, TaskScheduled):
-        outcome = failed if event.name == "flaky" and random.random() < 0.4 else done
+        outcome = failed if event.name == "SimFlaky" and random.random() < 0.4 else done
         return [outcome(event.event_id, "x", attempt=attempt)]
     if isinstance(event, SubOrchestrationInstanceCreated):
         return [(child_failed if random.random() < 0.3 else child_done)(event.event_id, "x", attempt=attempt)]
@@ -84,7 +85,7 @@ def answers(random: Random, event: HistoryEvent) -> list[HistoryEvent]:
 def play(seed: int) -> tuple[dict[str, Any], list[list[HistoryEvent]], Run]:
     """Run a random program to its end; return it, the messages of each turn, and the run."""
     random = Random(seed)
-    program = make_program(random)
+    program = make_program(random, PURE, 0)
     messages: list[list[HistoryEvent]] = [[begin(program)]]
     pending: list[HistoryEvent] = [raised("go", number) for number in range(6)]
     run = Run()

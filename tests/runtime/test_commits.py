@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
@@ -17,33 +16,36 @@ from orchestrations.store.batch import TurnCommit
 from orchestrations.store.models import HistoryEvent, InboxMessage, Schedule
 from tests.bursts import drain, kinds_of, status_of
 from tests.store.holding import claim, hold, plan
+from tests.taps import OnCommit, commits_through
 
 
 @contextmanager
-def failing_commits(fail: Callable[[Callable[[], None]], None], times: int = 1) -> Iterator[None]:
+def failing_commits(fail: OnCommit, times: int = 1) -> Iterator[None]:
     """Let the next commits of this connection go wrong as `fail` says, which is given the real one."""
-    own: Any = connection
-    real, left = own._commit, [times]
+    left = times
 
-    def commit() -> None:
-        if left[0]:
-            left[0] -= 1
+    def commit(real: Callable[[], None]) -> None:
+        nonlocal left
+        if left:
+            left -= 1
             fail(real)
         else:
             real()
 
-    own._commit = commit
-    try:
+    with commits_through(commit):
         yield
-    finally:
-        del own._commit
-    assert left[0] == 0, "the fault did not happen"
+    assert left == 0, "the fault did not happen"
 
 
 def lose_the_answer(real: Callable[[], None]) -> None:
     real()
     connection.connection.close()
     raise OperationalError("server closed the connection unexpectedly")
+
+
+def forget_the_answer(real: Callable[[], None]) -> None:
+    real()
+    raise OperationalError("the answer was lost")
 
 
 def lose_the_commit(real: Callable[[], None]) -> None:
@@ -85,6 +87,19 @@ def test_a_commit_whose_answer_was_lost_is_read_back_and_not_repeated(plans: lis
     with failing_commits(lose_the_answer):
         assert commit_safely(plans, clock.now(), "code") is None
     assert_all_is_well()
+
+
+def test_a_commit_whose_answer_was_lost_is_known_by_any_plan_that_had_its_lease(plans: list[TurnCommit]) -> None:
+    """The first one's lease was lost, so it says nothing about the others."""
+    leases.hand_back("w")
+    claim("another", instances=1)
+    mine = {one.lease.instance: one for one in claim("w").instances}
+    for one in plans:
+        one.held = mine.get(one.key, one.held)
+    plans.sort(key=lambda one: one.key in mine)
+    with failing_commits(forget_the_answer):
+        assert commit_safely(plans, clock.now(), "code") is None
+    assert [kinds_of(name).count("EventRaised") for name in "xy"].count(1) == 1
 
 
 def test_a_commit_that_was_lost_before_the_server_had_it_is_tried_again(plans: list[TurnCommit]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from django.db import connection
 
+from tests.taps import tapped
+
 _CONTROL = ("BEGIN", "COMMIT", "ROLLBACK")
 
 
@@ -38,8 +40,6 @@ def count_cost() -> Iterator[Cost]:
     cost = Cost()
     connection.ensure_connection()
     changes = _changes()
-    own: Any = connection
-    commit = own._commit
 
     def count(execute: Callable[..., Any], sql: str, parameters: Any, many: bool, context: dict[str, Any]) -> Any:
         if sql.lstrip().upper().startswith(_CONTROL):
@@ -50,7 +50,7 @@ def count_cost() -> Iterator[Cost]:
             cost.commits += 1
         return result
 
-    def count_commit() -> None:
+    def count_commit(commit: Callable[[], None]) -> None:
         nonlocal changes
         if connection.vendor == "sqlite":
             before, changes = changes, _changes()
@@ -59,12 +59,8 @@ def count_cost() -> Iterator[Cost]:
             cost.commits += _has_written()
         commit()
 
-    own._commit = count_commit
-    try:
-        with connection.execute_wrapper(count):
-            yield cost
-    finally:
-        del own._commit
+    with tapped(count, count_commit):
+        yield cost
 
 
 def _changes() -> int:

@@ -79,7 +79,8 @@ def test_a_message_for_later_is_announced_for_its_instant() -> None:
     turn("w", keep=False)
     HINTS.clear()
     deliver(pk, "later", seconds=3)
-    assert HINTS.take() == Schedule.objects.get(pk=pk).due_at
+    row = Schedule.objects.get(pk=pk)
+    assert HINTS.take() == (row.due_at, row.queue)
 
 
 def test_a_message_to_a_leased_instance_wakes_nobody_for_its_holder_will_see_it() -> None:
@@ -114,6 +115,7 @@ def test_a_look_returns_what_is_visible_in_order_and_the_earliest_of_what_comes_
     assert [message.execution for message in found.messages] == ["", execution]
     assert found.later == InboxMessage.objects.get(sender="later").not_before
     assert found.due_at(Status.RUNNING, now) == found.messages[1].not_before
+    found = looks.look([Question(pk, Status.SUSPENDED)], now)[pk]
     assert (found.due_at(Status.SUSPENDED, now), found.has_news(Status.SUSPENDED)) == (None, False)
 
 

@@ -26,7 +26,7 @@ from tests.people import HUB, change, make_history, make_row, waiting_for
 from tests.web.conftest import SignedIn
 
 LIST = f"/hubs/{HUB}/instances/"
-STATEMENTS = 20
+STATEMENTS = 21
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e{{ 7 }}"
 
 
@@ -309,7 +309,7 @@ def test_an_instance_whose_activity_nobody_knows_is_stuck_everywhere(signed_in: 
     assert len(_ids(_text(client, LIST))) == 2
     html = _text(client, f"{LIST}{row.instance_id}/")
     assert "Stuck: no worker knows its function" in html
-    assert "knows the activity &#x27;Ecko&#x27;" in html
+    assert "Activity &#x27;Ecko&#x27; is not registered on any live worker" in html
     criteria = queries.InstanceFilter(blocked=False)
     assert row.instance_id not in [r.instance_id for r in queries.list_instances(HUB, criteria).rows]
 

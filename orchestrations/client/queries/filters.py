@@ -14,8 +14,8 @@ from django.db.models.functions import Left, StrIndex
 from django.db.models.lookups import Exact, GreaterThan
 
 from orchestrations.client.queries.hubs import key_of
-from orchestrations.client.queries.stuck import has_deferred_activity, stuck_instances
-from orchestrations.engine.state import Status
+from orchestrations.client.queries.stuck import stuck_instances
+from orchestrations.engine.state import TERMINAL, Status
 from orchestrations.store import codec
 from orchestrations.store.models import Instance
 
@@ -56,18 +56,11 @@ def admitted(hub: str, where: InstanceFilter) -> QuerySet[Instance]:
     if where.statuses:
         rows = rows.filter(status__in=where.statuses)
     if where.blocked is not None:
-        rows = _stuck(rows) if where.blocked else _not_stuck(rows)
+        is_stuck = Q(pk__in=stuck_instances()) & ~Q(status__in=TERMINAL)
+        rows = rows.filter(is_stuck) if where.blocked else rows.exclude(is_stuck)
     if where.parent:
         rows = rows.filter(parent__instance_id=where.parent)
     return _with_texts(_within_bounds(rows, where), where)
-
-
-def _stuck(rows: QuerySet[Instance]) -> QuerySet[Instance]:
-    return rows.filter(pk__in=stuck_instances())
-
-
-def _not_stuck(rows: QuerySet[Instance]) -> QuerySet[Instance]:
-    return rows.filter(schedule__blocked="").exclude(pk__in=has_deferred_activity())
 
 
 def _within_bounds(rows: QuerySet[Instance], where: InstanceFilter) -> QuerySet[Instance]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from orchestrations.conf import conf
-from orchestrations.errors import HubNotFoundError, InvalidError
 from orchestrations.store import codec, hubs
 from orchestrations.store.models import TaskHub
 
@@ -24,7 +23,4 @@ def key_of(name: str) -> int | None:
     Rows are looked for by key and not by a join with the hub's name: only a constant lets the database walk an index of
     the newest instances and stop after a page.
     """
-    try:
-        return hubs.find(name)
-    except (HubNotFoundError, InvalidError):
-        return None
+    return hubs.find_key(name)

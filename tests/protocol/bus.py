@@ -1,0 +1,152 @@
+"""Redis as the runtime uses it, in memory: keys that lapse, hints in queues, news to the supervisors.
+
+It stands at the lowest seam, `runtime.queues`, so that wakes, tokens and sweepers are the real ones. Everything in it
+may be lost, doubled, late or away.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from unittest import mock
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from orchestrations.live import broadcast
+from orchestrations.runtime import queues
+from orchestrations.store import signals
+
+
+class Subscription:
+    """What one supervisor hears."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.heard: deque[bytes] = deque()
+
+    def subscribe(self, channel: str) -> None:
+        """Begin to hear."""
+        self._bus.check()
+        self._bus.subscriptions.append(self)
+
+    def get_message(self, timeout: float) -> dict[str, Any] | None:
+        """Return the next message, or None at once."""
+        self._bus.check()
+        return {"type": "message", "data": self.heard.popleft()} if self.heard else None
+
+    def close(self) -> None:
+        """Hear no more."""
+
+
+class Bus:
+    """One Redis. It takes the part of the connection, whose commands it knows as far as the runtime sends them."""
+
+    def __init__(self, now: Callable[[], datetime], listeners: int) -> None:
+        self._now, self._listeners = now, listeners
+        self._keys: dict[str, datetime] = {}
+        self.hints: dict[str, list[int]] = {}
+        self.subscriptions: list[Subscription] = []
+        self.is_down = False
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """Let the runtime talk to this one until the block ends."""
+        with mock.patch.multiple(
+            queues,
+            connection=lambda: self,
+            subscription=lambda: Subscription(self),
+            enqueue=self.enqueue,
+            count_hints=self._count_hints,
+            heal=self._heal,
+            count_listeners=lambda queue: self._listeners,
+        ):
+            yield
+
+    def check(self) -> None:
+        """Raise what Redis' client raises while Redis is away."""
+        if self.is_down:
+            raise RedisConnectionError("Redis is away.")
+
+    # --- commands
+
+    def set(self, key: str, value: int, *, nx: bool, px: int) -> bool:
+        """SET NX PX: True if no such key was there."""
+        self.check()
+        if key in self._keys and self._now() < self._keys[key]:
+            return False
+        self._keys[key] = self._now() + timedelta(milliseconds=px)
+        return True
+
+    def delete(self, key: str) -> None:
+        """DEL."""
+        self.check()
+        self._keys.pop(key, None)
+
+    def publish(self, channel: str, text: str) -> None:
+        """PUBLISH to every subscription."""
+        self.check()
+        for subscription in self.subscriptions:
+            subscription.heard.append(text.encode())
+
+    @contextmanager
+    def pipeline(self, transaction: bool) -> Iterator[Pipeline]:
+        """Collect commands and send them together."""
+        yield Pipeline(self)
+
+    def enqueue(self, queue: str, token: int) -> None:
+        """Put a hint into a queue."""
+        self.check()
+        self.hints.setdefault(queue, []).append(token)
+
+    def _count_hints(self, queue: str) -> int:
+        self.check()
+        return len(self.hints.get(queue, ()))
+
+    def _heal(self, queue: str, wake_key: str) -> list[str]:
+        self.check()
+        return []  # nobody has damaged anything here
+
+    # --- what can go wrong
+
+    def flush(self) -> None:
+        """FLUSHALL: everything is gone."""
+        self._keys.clear()
+        self.hints.clear()
+        for subscription in self.subscriptions:
+            subscription.heard.clear()
+
+    def stick(self, seconds: float) -> None:
+        """Let each key that is there live long, as if its hint had been lost and its clock were slow."""
+        for key in self._keys:
+            self._keys[key] = self._now() + timedelta(seconds=seconds)
+
+
+class Pipeline:
+    """Commands that are sent together."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._answers: list[bool] = []
+
+    def set(self, key: str, value: int, *, nx: bool, px: int) -> None:
+        """SET NX PX."""
+        self._answers.append(self._bus.set(key, value, nx=nx, px=px))
+
+    def execute(self) -> list[bool]:
+        """Return the answers."""
+        return self._answers
+
+
+@contextmanager
+def nobody_watching() -> Iterator[None]:
+    """Tell no page of anything until the block ends."""
+    signals.instance_changed.disconnect(dispatch_uid="durable.broadcast")
+    signals.burst_ended.disconnect(dispatch_uid="durable.flush")
+    try:
+        yield
+    finally:
+        signals.instance_changed.connect(broadcast.on_instance_changed, dispatch_uid="durable.broadcast")
+        signals.burst_ended.connect(broadcast.on_burst_ended, dispatch_uid="durable.flush")

@@ -1,0 +1,141 @@
+"""What is in the tables, for the simulation's eyes: the only module of it that knows columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.apps import apps
+from django.db import connection
+
+from orchestrations.engine import encoding
+from orchestrations.engine.events import HistoryEvent
+from orchestrations.store import sql
+from orchestrations.store.models import ActivityTask, Gate, InboxMessage, Instance, Payload, Schedule, TaskHub
+from orchestrations.store.models import HistoryEvent as HistoryRow
+
+Attempt = tuple[str, int, int]
+"""Execution, sequence number, attempt."""
+
+_INSTANCE, _SCHEDULE = Instance._meta.db_table, Schedule._meta.db_table
+_INBOX, _ACTIVITY = InboxMessage._meta.db_table, ActivityTask._meta.db_table
+
+_OVERLOOKED = f"""
+    SELECT i.instance_id, i.status, s.blocked, s.due_at, m.kind, m.not_before
+    FROM {_SCHEDULE} s JOIN {_INBOX} m ON m.instance_id = s.instance_id JOIN {_INSTANCE} i ON i.id = s.instance_id
+    WHERE (s.gate = {Gate.OPEN} OR (s.gate = {Gate.HELD} AND m.is_control))
+        AND (s.due_at IS NULL OR s.due_at > max(coalesce(m.not_before, %s), %s))"""
+_HAS_WORK = f"""
+    SELECT EXISTS (SELECT 1 FROM {_INSTANCE} WHERE status IN ('Pending', 'Running', 'Suspended'))
+        OR EXISTS (SELECT 1 FROM {_ACTIVITY})"""
+_HAS_DUE = f"""
+    SELECT EXISTS (SELECT 1 FROM {_SCHEDULE} WHERE due_at IS NOT NULL OR lease_owner <> '')
+        OR EXISTS (SELECT 1 FROM {_ACTIVITY})"""
+_OPEN = f"SELECT execution, sequence, attempt FROM {_ACTIVITY}"
+
+
+@dataclass
+class Record:
+    """One instance as it is stored. `waiting` are the events in its inbox, `strays` rows of other executions."""
+
+    hub: str
+    instance_id: str
+    status: str
+    execution: str
+    output: str | None
+    failure_message: str | None
+    owner: str
+    due_at: datetime | None
+    blocked: str
+    parent: str | None
+    history: list[HistoryEvent] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    waiting: list[HistoryEvent] = field(default_factory=list)
+    strays: int = 0
+    activities: int = 0
+
+
+def clear() -> None:
+    """Empty all tables but the hubs', whose keys this process remembers; keys begin at 1 again."""
+    with connection.cursor() as cursor:
+        for model in reversed(list(apps.get_app_config("orchestrations").get_models())):
+            if model is not TaskHub:
+                cursor.execute(f"DELETE FROM {model._meta.db_table}")
+        if connection.vendor == "sqlite":
+            cursor.execute("DELETE FROM sqlite_sequence WHERE name <> %s", [TaskHub._meta.db_table])
+
+
+def open_attempts() -> set[Attempt]:
+    """Return the attempts that wait or run."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OPEN)
+        return set(cursor.fetchall())
+
+
+def overlooked(now: datetime) -> str:
+    """Return which instance has a message that counts, yet is not due for it; an empty text if there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OVERLOOKED, [sql.write_time(now)] * 2)
+        row = cursor.fetchone()
+    return str(row) if row else ""
+
+
+def has_work() -> bool:
+    """Tell whether an instance lives or an activity is open."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HAS_WORK)
+        return bool(cursor.fetchone()[0])
+
+
+def has_due() -> bool:
+    """Tell whether an instance is due, now or later, or an activity is open."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HAS_DUE)
+        return bool(cursor.fetchone()[0])
+
+
+def statuses() -> dict[str, str]:
+    """Return hub/id → status of all instances."""
+    return {f"{hub}/{name}": s for hub, name, s in Instance.objects.values_list("hub__name", "instance_id", "status")}
+
+
+def read_all() -> Iterator[Record]:
+    """Yield every instance with all that belongs to it."""
+    for row in Instance.objects.select_related("hub", "parent", "schedule").order_by("pk"):
+        payload = Payload.objects.filter(pk=row.pk).first() or Payload()
+        schedule = row.schedule
+        record = Record(
+            hub=row.hub.name,
+            instance_id=row.instance_id,
+            status=row.status,
+            execution=schedule.execution,
+            output=payload.output,
+            failure_message=json.loads(payload.failure)["ErrorMessage"] if payload.failure else None,
+            owner=schedule.lease_owner,
+            due_at=schedule.due_at,
+            blocked=schedule.blocked,
+            parent=row.parent.instance_id if row.parent else None,
+        )
+        for execution, number, body in HistoryRow.objects.filter(instance=row.pk).values_list(
+            "execution", "sequence", "body"
+        ):
+            if execution != schedule.execution:
+                record.strays += 1
+            else:
+                record.numbers.append(number)
+                record.history.append(encoding.decode(body))
+        record.waiting = [
+            encoding.decode(body)
+            for body in InboxMessage.objects.filter(instance=row.pk).order_by("id").values_list("body", flat=True)
+        ]
+        record.activities = ActivityTask.objects.filter(instance=row.pk).count()
+        yield record
+
+
+def orphans() -> list[str]:
+    """Return which rows belong to no instance (I16)."""
+    known = Instance.objects.values("pk")
+    models = (HistoryRow, InboxMessage, ActivityTask, Schedule, Payload)
+    return [m._meta.db_table for m in models if m.objects.exclude(instance__in=known).exists()]
