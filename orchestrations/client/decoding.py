@@ -9,26 +9,26 @@ from typing import Any
 
 from orchestrations.client.status import Blocked, Failure, InstanceDetail, InstanceFacts, InstanceSummary, Wait
 from orchestrations.engine.state import Status
-from orchestrations.store.models import Instance, Payload
+from orchestrations.store.models import Instance, Payload, Schedule
 
 _FAILURE = re.compile(r'\{"ErrorType":"((?:[^"\\]|\\.)*)","ErrorMessage":"((?:[^"\\]|\\.)*)')
 
 
-def summary(row: Instance, blocked: Blocked | None) -> InstanceSummary:
-    """Return a row of the list."""
-    return InstanceSummary(**_summary_members(row, blocked))
+def summary(row: Instance, deferred: Blocked | None = None) -> InstanceSummary:
+    """Return a row of the list; `deferred` is why one of its activities is stuck."""
+    return InstanceSummary(**_summary_members(row, deferred))
 
 
-def facts(row: Instance, blocked: Blocked | None) -> InstanceFacts:
+def facts(row: Instance, deferred: Blocked | None = None) -> InstanceFacts:
     """Return one instance without its payloads."""
-    return InstanceFacts(**_facts_members(row, blocked))
+    return InstanceFacts(**_facts_members(row, deferred))
 
 
-def detail(row: Instance, blocked: Blocked | None, input_json: str | None) -> InstanceDetail:
+def detail(row: Instance, deferred: Blocked | None, input_json: str | None) -> InstanceDetail:
     """Return one instance with its payloads; the input is in its history or inbox, and not in its rows."""
     payload = _payload(row)
     return InstanceDetail(
-        **_facts_members(row, blocked),
+        **_facts_members(row, deferred),
         input_json=input_json,
         output_json=payload.output if payload else None,
         failure=failure(payload.failure) if payload else None,
@@ -69,7 +69,7 @@ def _payload(row: Instance) -> Payload | None:
     return getattr(row, "payload", None)
 
 
-def _summary_members(row: Instance, blocked: Blocked | None) -> dict[str, Any]:
+def _summary_members(row: Instance, deferred: Blocked | None) -> dict[str, Any]:
     schedule, payload = row.schedule, _payload(row)
     return {
         "instance_id": row.instance_id,
@@ -82,7 +82,8 @@ def _summary_members(row: Instance, blocked: Blocked | None) -> dict[str, Any]:
         "started_at": row.started_at,
         "completed_at": row.completed_at,
         "custom_status_json": payload.custom_status if payload else None,
-        "blocked": blocked,
+        "blocked": _blocked(schedule) or deferred,
+        "is_deferred": deferred is not None,
         "waiting": tuple(_wait(w) for w in json.loads(schedule.waiting)),
         "parent_instance_id": row.parent.instance_id if row.parent else None,
         "tags": json.loads(row.tags),
@@ -91,9 +92,17 @@ def _summary_members(row: Instance, blocked: Blocked | None) -> dict[str, Any]:
     }
 
 
-def _facts_members(row: Instance, blocked: Blocked | None) -> dict[str, Any]:
+def _facts_members(row: Instance, deferred: Blocked | None) -> dict[str, Any]:
     position = {"execution_id": row.schedule.execution, "history_length": row.schedule.position}
-    return _summary_members(row, blocked) | position
+    return _summary_members(row, deferred) | position
+
+
+def _blocked(row: Schedule) -> Blocked | None:
+    if not row.blocked:
+        return None
+    facts = json.loads(row.blocked_detail)
+    since = datetime.fromisoformat(facts["since"])
+    return Blocked(reason=row.blocked, message=facts["message"], since=since, tries=facts["tries"])
 
 
 def _wait(members: dict[str, Any]) -> Wait:

@@ -131,6 +131,9 @@ class Burst:
         waiting = looks.look(questions, clock.now())
         for held in fresh:
             held.turn = self._worker.bodies.take(held.claimed)
+            if (before := self._held.get(held.key)) is not None:  # it was taken from us meanwhile, and is ours again
+                self._hand.elsewhere += before.results
+                before.drop_body()
             if held.key in waiting:
                 held.messages = waiting[held.key].messages
             self._held[held.key] = held

@@ -10,7 +10,8 @@ from typing import Any
 from django.db import transaction
 
 from orchestrations.engine.events import TaskCompleted, TaskFailed, TaskScheduled
-from orchestrations.store import clock, inbox, sql
+from orchestrations.engine.state import Status
+from orchestrations.store import clock, inbox, instances, sql
 from orchestrations.store.claims import ACTIVITY, ClaimedActivity
 from orchestrations.store.inbox import NewMessage
 from orchestrations.store.models import ActivityTask
@@ -180,15 +181,14 @@ def find_held(key: int, owner: str) -> ClaimedActivity | None:
 def block(activity: ClaimedActivity, owner: str) -> None:
     """Put aside an attempt that no living worker can run, until one comes that can (TSK-8); its instance shows it.
 
-    An attempt of an instance that has ended is removed: nobody would hear of it. Durable when it returns.
+    An attempt of an instance that was terminated, or is gone, is removed. Durable when it returns.
     """
     with transaction.atomic(durable=True):
         target = inbox.lock([activity.instance]).get(activity.instance)
-        if target is None or not target.is_live:
-            condition, values = _held([activity], owner)
+        condition, values = _held([activity], owner)
+        if target is None or (not target.is_live and instances.status_of(target.id) is Status.TERMINATED):
             sql.run(f"DELETE FROM {ACTIVITY} WHERE {condition}", values)
             return
-        condition, values = _held([activity], owner)
         changes = "lease_owner = '', lease_until = NULL, blocked = 'missing-function'"
         if sql.run(f"UPDATE {ACTIVITY} SET {changes} WHERE {condition}", values):
             rows = sql.fetch(

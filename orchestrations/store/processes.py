@@ -70,11 +70,6 @@ def functions_served(queue: str, now: datetime) -> dict[str, set[str]]:
     return found
 
 
-def queues_served(now: datetime) -> set[str]:
-    """Return the queues that a living worker serves."""
-    return set(Worker.objects.filter(seen_at__gte=now - SERVES_WITHIN).values_list("queue", flat=True))
-
-
 def count_workers(queue: str, now: datetime) -> int:
     """Return how many workers listen to the queue, as far as they were seen lately."""
     return Worker.objects.filter(queue=queue, seen_at__gte=now - ALIVE_WITHIN).count()

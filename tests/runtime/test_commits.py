@@ -43,6 +43,11 @@ def lose_the_answer(real: Callable[[], None]) -> None:
     raise OperationalError("server closed the connection unexpectedly")
 
 
+def forget_the_answer(real: Callable[[], None]) -> None:
+    real()
+    raise OperationalError("the answer was lost")
+
+
 def lose_the_commit(real: Callable[[], None]) -> None:
     connection.connection.close()
     raise OperationalError("server closed the connection unexpectedly")
@@ -82,6 +87,19 @@ def test_a_commit_whose_answer_was_lost_is_read_back_and_not_repeated(plans: lis
     with failing_commits(lose_the_answer):
         assert commit_safely(plans, clock.now(), "code") is None
     assert_all_is_well()
+
+
+def test_a_commit_whose_answer_was_lost_is_known_by_any_plan_that_had_its_lease(plans: list[TurnCommit]) -> None:
+    """The first one's lease was lost, so it says nothing about the others."""
+    leases.hand_back("w")
+    claim("another", instances=1)
+    mine = {one.lease.instance: one for one in claim("w").instances}
+    for one in plans:
+        one.held = mine.get(one.key, one.held)
+    plans.sort(key=lambda one: one.key in mine)
+    with failing_commits(forget_the_answer):
+        assert commit_safely(plans, clock.now(), "code") is None
+    assert [kinds_of(name).count("EventRaised") for name in "xy"].count(1) == 1
 
 
 def test_a_commit_that_was_lost_before_the_server_had_it_is_tried_again(plans: list[TurnCommit]) -> None:

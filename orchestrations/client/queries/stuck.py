@@ -7,17 +7,15 @@ true at the moment of reading (TSK-8).
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from orchestrations.client.status import Blocked
-from orchestrations.engine.state import TERMINAL
 from orchestrations.store import clock, due, processes
-from orchestrations.store.models import ActivityTask, Instance, Schedule
+from orchestrations.store.models import ActivityTask, Schedule
 
 MISSING_FUNCTION, NO_WORKER = "missing-function", "no-worker"
 GRACE = timedelta(seconds=3)
@@ -27,9 +25,8 @@ ROWS = 5000
 """Of each reason so many rows are looked at, however many there are."""
 
 
-def is_stuck() -> Q:
-    """Return the condition for instances that do not move although they are live: of those with each reason the first
-    5,000."""
+def stuck_instances() -> set[int]:
+    """Return the keys of instances that do not move although they are live: of each reason the first 5,000."""
     keys = _first(Schedule.objects.filter(blocked__gt="").order_by("blocked").values_list("pk", flat=True))
     keys |= _first(ActivityTask.objects.filter(blocked__gt="").order_by("blocked").values_list("instance", flat=True))
     queues, until = unserved_queues()
@@ -38,34 +35,21 @@ def is_stuck() -> Q:
         keys |= _first(Schedule.objects.filter(**waiting).order_by("due_at").values_list("pk", flat=True))
         activities = ActivityTask.objects.filter(**waiting, blocked="").order_by("due_at")
         keys |= _first(activities.values_list("instance", flat=True))
-    return Q(pk__in=keys) & ~Q(status__in=TERMINAL)
+    return keys
 
 
-def explain(rows: Iterable[Instance]) -> dict[int, Blocked]:
-    """Return why each of these instances does not move; those that do are left out. A constant number of queries."""
-    live = {row.pk: row for row in rows if row.status not in TERMINAL}
-    found = {pk: blocked for pk, row in live.items() if (blocked := own_mark(row.schedule)) is not None}
-    rest = [pk for pk in live if pk not in found]
-    if rest:
-        found = _of_activities(rest) | found
-        found = _of_queues([live[pk] for pk in rest if pk not in found]) | found
-    return found
-
-
-def own_mark(row: Schedule) -> Blocked | None:
-    """Return the mark that a worker has put on the instance, if any."""
-    if not row.blocked:
-        return None
-    facts = json.loads(row.blocked_detail)
-    since = datetime.fromisoformat(facts["since"])
-    return Blocked(reason=row.blocked, message=facts["message"], since=since, tries=facts["tries"])
+def find_deferred(instances: Iterable[int]) -> dict[int, Blocked]:
+    """Return instance key → why it is stuck although its own code is not to blame. A constant number of queries."""
+    keys = list(instances)
+    found = _of_activities(keys)
+    return _of_queues([key for key in keys if key not in found]) | found
 
 
 def unserved_queues() -> tuple[list[str], datetime]:
     """Return the queues in which something has been due for a while and that no living worker serves."""
     now = clock.now()
     until = now - GRACE
-    return sorted(due.queues_with_due(until) - processes.queues_served(now)), until
+    return due.unserved_queues(until, now - processes.SERVES_WITHIN), until
 
 
 def _first(keys: QuerySet[Any, Any]) -> set[int]:
@@ -91,19 +75,17 @@ def _missing(name: str, queue: str) -> str:
     return f"Activity '{name}' is not registered on any live worker of the queue '{queue}'{hint}"
 
 
-def _of_queues(rows: Sequence[Instance]) -> dict[int, Blocked]:
-    queues, until = unserved_queues() if rows else ([], clock.now())
+def _of_queues(instances: Sequence[int]) -> dict[int, Blocked]:
+    queues, until = unserved_queues() if instances else ([], clock.now())
     if not queues:
         return {}
     waiting = ActivityTask.objects.filter(
-        instance__in=[row.pk for row in rows], queue__in=queues, due_at__lte=until, lease_until=None, blocked=""
+        instance__in=instances, queue__in=queues, due_at__lte=until, lease_until=None, blocked=""
     )
     found: dict[int, Blocked] = {}
     for row in waiting.only("instance_id", "name", "queue", "created_at").order_by("-id")[:ROWS]:
         found[row.instance_id] = _unserved(f"Activity '{row.name}'", row.queue, row.created_at)
-    schedules = Schedule.objects.filter(
-        pk__in=[row.pk for row in rows], queue__in=queues, due_at__lte=until, lease_until=None
-    )
+    schedules = Schedule.objects.filter(pk__in=instances, queue__in=queues, due_at__lte=until, lease_until=None)
     for pk, queue, due_at in schedules.values_list("pk", "queue", "due_at"):
         found.setdefault(pk, _unserved("It", queue, due_at or until))
     return found
