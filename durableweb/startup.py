@@ -7,13 +7,17 @@ start counts for the command as well.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
+import importlib.util
 import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
 
 from durableweb.environment import Environment
 from durableweb.home import Home, home_of, read_private, write_private
@@ -21,6 +25,7 @@ from durableweb.home import Home, home_of, read_private, write_private
 PROJECT = Path(__file__).resolve().parent.parent
 DEFAULT_HOME = PROJECT / ".durable"
 SETTINGS = "durableweb.settings"
+USAGE = 2
 
 
 def find_home(values: Mapping[str, str]) -> Home:
@@ -33,10 +38,23 @@ def find_home(values: Mapping[str, str]) -> Home:
 
 
 def choose_settings() -> None:
-    """Name the settings module that the home was started with, unless one is named, and search where it searched."""
+    """Name the settings module that the home was started with, unless one is named, and search where it searched.
+
+    Raises `ImproperlyConfigured` where that module is nowhere.
+    """
     recorded = find_home(os.environ).recorded_environment()
     extend_path(recorded.get("PYTHONPATH", ""))
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", recorded.get("DJANGO_SETTINGS_MODULE", SETTINGS))
+    name = os.environ.setdefault("DJANGO_SETTINGS_MODULE", recorded.get("DJANGO_SETTINGS_MODULE", SETTINGS))
+    with contextlib.suppress(ImportError, ValueError):
+        if importlib.util.find_spec(name) is not None:
+            return
+    raise ImproperlyConfigured(f"DJANGO_SETTINGS_MODULE is '{name}', and there is no such module; unset it.")
+
+
+def refuse_start(error: ImproperlyConfigured) -> int:
+    """Say in one line what is wrong with the configuration, and return the exit code for it."""
+    print(f"error: {error}", file=sys.stderr)
+    return USAGE
 
 
 def extend_path(paths: str) -> None:

@@ -184,3 +184,11 @@ class DeadlockError(DurableError):
     """The call would wait for work that cannot begin before the call returns."""
 
     code = "wait.deadlock"
+
+    def __init__(self, activity: str, instance_id: str) -> None:
+        super().__init__(
+            f"Activity '{activity}' would wait for instance '{instance_id}', but it occupies the only worker that "
+            "could run it. Let an orchestrator call it as a sub-orchestration, declare the activity with "
+            "thread=True or async def, or start more workers."
+        )
+        self.activity, self.instance_id = activity, instance_id

@@ -328,6 +328,23 @@ async def trace_and_nap(spec: dict[str, Any]) -> int:
     return os.getpid()
 
 
+def _run_and_wait() -> Any:
+    from orchestrations import DurableClient
+
+    client = DurableClient()
+    return client.wait_for_completion(client.start_new("plain"), timeout=10).output
+
+
+@activity
+def wait_for_another(_: Any) -> Any:
+    return _run_and_wait()
+
+
+@activity(thread=True)
+def wait_for_another_in_a_thread(_: Any) -> Any:
+    return _run_and_wait()
+
+
 @orchestrator
 def call_with(context: OrchestrationContext, spec: dict[str, Any]) -> Body:
     return (yield context.call_activity(spec["name"], spec))

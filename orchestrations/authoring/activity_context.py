@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass
+
+occupied: ContextVar[tuple[str, str] | None] = ContextVar("occupied", default=None)
+"""Name and queue of the activity whose code runs here and has its worker to itself; None everywhere else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
+from orchestrations.authoring.activity_context import occupied
 from orchestrations.authoring.registry import ORCHESTRATOR, name_of, registry
 from orchestrations.client import arguments, decoding, queries
 from orchestrations.client.status import InstanceDetail, OrchestrationStatus
@@ -24,8 +25,8 @@ from orchestrations.engine.events import (
 )
 from orchestrations.engine.state import Status
 from orchestrations.engine.times import Duration
-from orchestrations.errors import InstanceNotFoundError, LimitExceededError, WrongStatusError
-from orchestrations.store import clock, hubs, inbox, instances, reuse
+from orchestrations.errors import DeadlockError, InstanceNotFoundError, LimitExceededError, WrongStatusError
+from orchestrations.store import births, clock, hubs, inbox, instances, processes, reuse
 from orchestrations.store.inbox import NewMessage
 from orchestrations.store.models import EventReceipt
 
@@ -66,7 +67,7 @@ class DurableClient:
             registry.get(ORCHESTRATOR, wanted, version)
         arguments.check_choice(if_exists, _POLICIES)
         now = clock.now()
-        new = instances.NewInstance(
+        new = births.NewInstance(
             instance_id=ids.check_instance_id(uuid.uuid4().hex if instance_id is None else instance_id),
             name=wanted,
             queue=queue_name(self.hub),
@@ -180,7 +181,8 @@ class DurableClient:
         """Wait until the instance has ended and return its status (MGT-7).
 
         Raises `InstanceNotFoundError`, `TimeoutError` after `timeout` (seconds or timedelta), and `InvalidError`
-        (`transaction.open`) in a transaction, in which the end might never be seen.
+        (`transaction.open`) in a transaction, in which the end might never be seen. In an activity that occupies the
+        only worker of the instance's queue it raises `DeadlockError`, unless the instance has ended.
         """
         arguments.check_id(instance_id)
         seconds = arguments.seconds_of(timeout)
@@ -193,10 +195,17 @@ class DurableClient:
                 raise InstanceNotFoundError(instance_id)
             if found.is_terminal:
                 return self.get_status(instance_id, show_input=True)
+            if pause == POLL_SECONDS:
+                self._refuse_deadlock(instance_id)
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"Instance '{instance_id}' is still {found} after {seconds:g} s.")
             time.sleep(pause)
             pause = min(pause * 1.2, POLL_LIMIT_SECONDS)
+
+    def _refuse_deadlock(self, instance_id: str) -> None:
+        held, queue = occupied.get(), queue_name(self.hub)
+        if held is not None and held[1] == queue and processes.count_workers(queue, clock.now()) <= 1:
+            raise DeadlockError(held[0], instance_id)
 
     def _control(
         self,

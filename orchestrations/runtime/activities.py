@@ -17,7 +17,7 @@ from typing import Any
 from django.db import Error
 
 from orchestrations import telemetry
-from orchestrations.authoring.activity_context import ActivityContext
+from orchestrations.authoring.activity_context import ActivityContext, occupied
 from orchestrations.authoring.registry import ACTIVITY, Function, registry
 from orchestrations.conf import conf
 from orchestrations.engine import payloads
@@ -96,7 +96,9 @@ class ActivityRunner:
 
     def _call(self, activity: ClaimedActivity, function: Function) -> Outcome:
         try:
-            value = copy_context().run(function.call, *arguments(activity, function))
+            context = copy_context()
+            context.run(occupied.set, (activity.name, activity.queue))
+            value = context.run(function.call, *arguments(activity, function))
             if inspect.iscoroutine(value):  # of a plain function around an `async def`
                 value = asyncio.run(value)
         except BaseException as error:

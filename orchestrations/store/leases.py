@@ -169,7 +169,9 @@ def retry_blocked(fingerprint: str, now: datetime) -> int:
         rows = rows.filter(lease_until=None).select_for_update(no_key=True, skip_locked=True)
         found = dict(rows.order_by("pk").values_list("pk", "queue"))
         Schedule.objects.filter(pk__in=found).update(due_at=now)
-        deferred = sql.fetch(f"UPDATE {ACTIVITY} SET due_at = %s WHERE blocked > '' RETURNING queue", [now])
+        deferred = sql.fetch(
+            f"UPDATE {ACTIVITY} SET due_at = %s, blocked = '' WHERE blocked > '' RETURNING queue", [now]
+        )
         queues = [*found.values(), *(queue for (queue,) in deferred)]
         for queue in set(queues):
             announce_work(queue, items=queues.count(queue))

@@ -83,12 +83,11 @@ def test_migrations_say_what_the_models_say() -> None:
 
 def test_every_index_says_which_query_it_is_for() -> None:
     """In a comment above it."""
-    text = (ROOT / "orchestrations/store/models.py").read_text().splitlines()
-    bare = [
-        number
-        for number, line in enumerate(text, 1)
-        if "models.Index(" in line and not _has_comment_above(text, number - 1)
-    ]
+    bare = []
+    for path in sorted((ROOT / "orchestrations/store/models").glob("*.py")):
+        text = path.read_text().splitlines()
+        places = [place for place, line in enumerate(text) if "models.Index(" in line]
+        bare += [(path.name, place + 1) for place in places if not _has_comment_above(text, place)]
     assert bare == []
 
 

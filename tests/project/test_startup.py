@@ -93,6 +93,13 @@ def test_a_wrong_home_costs_one_line_that_says_which(tmp_path: Path) -> None:
     assert "environment.json is damaged" in refusal(manage("durable", "list", DURABLE_HOME=str(home.path)))
 
 
+def test_a_server_with_a_wrong_home_says_so_in_one_line(tmp_path: Path) -> None:
+    values = {"PATH": os.environ["PATH"], "DURABLE_HOME": str(tmp_path / "wrong"), "PYTHONPATH": str(servers.PROJECT)}
+    command = [sys.executable, "-m", "durableweb.server"]
+    done = subprocess.run(command, env=values, cwd="/", capture_output=True, text=True, check=False, timeout=60)
+    assert f"There is no secret key in {tmp_path / 'wrong'}" in refusal(done)
+
+
 def test_a_foreign_settings_module_costs_one_line(tmp_path: Path) -> None:
     home = prepared(tmp_path / "home")
     done = manage("durable", "list", DURABLE_HOME=str(home.path), DJANGO_SETTINGS_MODULE="shop.settings")

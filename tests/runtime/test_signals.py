@@ -321,3 +321,13 @@ def test_a_reading_in_the_middle_of_a_write_is_no_answer(tmp_path: Path) -> None
     watch.end()
     assert watch.read().running == ()
     watch.close()
+
+
+def test_an_activity_that_waits_for_what_only_its_own_worker_could_run_is_told_so() -> None:
+    with run_workers(1, **FAST) as workers:
+        failure = wait_for_end(start("call", "wait_for_another"), workers, 5.0).failure
+        assert failure.error_type == "orchestrations.errors.DeadlockError"
+        assert "Activity 'wait_for_another' would wait for instance" in failure.message
+        assert wait_for_end(start("call", "wait_for_another_in_a_thread"), workers, 8.0).output == "done"
+    with run_workers(2, **FAST) as workers:
+        assert wait_for_end(start("call", "wait_for_another"), workers, 8.0).output == "done"
