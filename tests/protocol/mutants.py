@@ -267,11 +267,11 @@ MUTANTS = {
     ),
     "deaf-park": _bug(
         "an instance is parked without a look at the management that waits",
-        3000,
+        6300,
         f"{STORE}.leases:park",
         "now if inbox.has_control(row.instance_id) else due_at",
         "due_at",
-        "deviate",
+        *("deviate", "event", "timed-event"),
     ),
     "late-resume": _bug(
         "a resume that is ahead of the commit's clock is forgotten",
