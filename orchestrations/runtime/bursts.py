@@ -27,8 +27,8 @@ from orchestrations.runtime.watch import Watch
 from orchestrations.store import claims, clock, histories, leases, looks, losses
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
+from orchestrations.store.births import capability_of
 from orchestrations.store.claims import ClaimLimits
-from orchestrations.store.instances import capability_of
 from orchestrations.store.looks import Question
 
 HISTORY_BYTES = 32 * 1024 * 1024

@@ -178,12 +178,12 @@ def test_long_history_grows_and_keeps_what_was_loaded(visit: Visit) -> None:
     page.locator("tbody[id^=history-][id$='-200']").scroll_into_view_if_needed()
     expect(page.locator("#event-250")).to_have_count(1)
     expect(page.locator("tbody.spacer")).not_to_have_count(0)
-    page.locator("#peek-250 summary").click()
-    expect(page.locator("#peek-250 .members")).to_contain_text("TaskScheduled")
+    page.locator("details[id^=peek-][id$='-250'] summary").click()
+    expect(page.locator("details[id^=peek-][id$='-250'] .members")).to_contain_text("TaskScheduled")
     make_history(row, 30)
     announce_change(HUB, row.instance_id, Schedule.objects.get(pk=row.pk).revision)
     expect(page.locator("#event-1079")).to_have_count(1)
-    expect(page.locator("#peek-250 .members")).to_contain_text("TaskScheduled")
+    expect(page.locator("details[id^=peek-][id$='-250'] .members")).to_contain_text("TaskScheduled")
     expect(page.locator("#history .count")).to_have_text("1080")
 
 
