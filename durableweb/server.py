@@ -11,6 +11,7 @@ import copy
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType
@@ -18,6 +19,9 @@ from typing import Any
 
 import django
 import uvicorn
+from django.core.exceptions import ImproperlyConfigured
+
+from durableweb.startup import choose_settings, refuse_start
 
 GRACE_SECONDS = 10
 FRAME_BYTES = 16 * 1024
@@ -49,7 +53,7 @@ class Server(uvicorn.Server):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until told to stop."""
     options = _parse(arguments)
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "durableweb.settings")
+    choose_settings()
     from django.conf import settings
 
     # here, not in uvicorn's own option: loading the application sets up logging by this setting
@@ -96,5 +100,8 @@ def _log_configuration(base: dict[str, Any], access_log: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ImproperlyConfigured as error:
+        sys.exit(refuse_start(error))
     logging.shutdown()

@@ -7,13 +7,17 @@ start counts for the command as well.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
+import importlib.util
 import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
 
 from durableweb.environment import Environment
 from durableweb.home import Home, home_of, read_private, write_private
@@ -21,6 +25,7 @@ from durableweb.home import Home, home_of, read_private, write_private
 PROJECT = Path(__file__).resolve().parent.parent
 DEFAULT_HOME = PROJECT / ".durable"
 SETTINGS = "durableweb.settings"
+USAGE = 2
 
 
 def find_home(values: Mapping[str, str]) -> Home:
@@ -33,10 +38,23 @@ def find_home(values: Mapping[str, str]) -> Home:
 
 
 def choose_settings() -> None:
-    """Name the settings module that the home was started with, unless one is named, and search where it searched."""
+    """Name the settings module that the home was started with, unless one is named, and search where it searched.
+
+    Raises `ImproperlyConfigured` where that module is nowhere.
+    """
     recorded = find_home(os.environ).recorded_environment()
     extend_path(recorded.get("PYTHONPATH", ""))
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", recorded.get("DJANGO_SETTINGS_MODULE", SETTINGS))
+    name = os.environ.setdefault("DJANGO_SETTINGS_MODULE", recorded.get("DJANGO_SETTINGS_MODULE", SETTINGS))
+    with contextlib.suppress(ImportError, ValueError):
+        if importlib.util.find_spec(name) is not None:
+            return
+    raise ImproperlyConfigured(f"DJANGO_SETTINGS_MODULE is '{name}', and there is no such module; unset it.")
+
+
+def refuse_start(error: ImproperlyConfigured) -> int:
+    """Say in one line what is wrong with the configuration, and return the exit code for it."""
+    print(f"error: {error}", file=sys.stderr)
+    return USAGE
 
 
 def extend_path(paths: str) -> None:
@@ -52,14 +70,16 @@ def list_running() -> Sequence[Home]:
     folder = _running_folder()
     if not folder.is_dir() or folder.stat().st_uid != os.getuid():
         return []
-    homes = [Home(Path(read_private(file))) for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
-    return [home for home in homes if is_running(home)]
+    return [home for note in _notes(folder) if is_running(home := _noted(note))]
 
 
 def note_running(home: Home) -> Path:
     """Let commands find this home while its copy runs; return the note, to be removed at the end."""
     folder = _running_folder()
     folder.mkdir(mode=0o700, exist_ok=True)
+    for old in _notes(folder):  # of copies that were killed
+        if not is_running(_noted(old)):
+            old.unlink(missing_ok=True)
     note = folder / _digest(home.path)
     write_private(note, str(home.path), replace=True)
     return note
@@ -75,6 +95,14 @@ def is_running(home: Home) -> bool:
     except OSError:
         return True
     return False
+
+
+def _notes(folder: Path) -> list[Path]:
+    return sorted(note for note in folder.iterdir() if not note.name.startswith("."))
+
+
+def _noted(note: Path) -> Home:
+    return Home(Path(read_private(note)))
 
 
 def _running_folder() -> Path:

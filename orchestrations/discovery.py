@@ -8,7 +8,6 @@ the worker supervisor's log and the health page to show.
 from __future__ import annotations
 
 import importlib
-import logging
 import sys
 import sysconfig
 import traceback
@@ -22,7 +21,6 @@ from django.apps import apps
 from django.core.checks import CheckMessage, Warning
 from django.utils.module_loading import module_has_submodule
 
-from orchestrations import telemetry
 from orchestrations.authoring.registry import Function, registry
 from orchestrations.conf import conf
 
@@ -88,12 +86,6 @@ def describe(error: BaseException) -> str:
     else:
         place = _place(error)
     return f"{place}{type(error).__name__}: {' '.join(text.split())}"[:REASON_LIMIT]
-
-
-def log_problems() -> None:
-    """Log what could not be imported, a line each."""
-    for problem in _problems:
-        telemetry.report(telemetry.MODULE_UNUSABLE, level=logging.ERROR, problem=problem)
 
 
 def check_functions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:

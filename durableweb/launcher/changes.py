@@ -19,7 +19,7 @@ from pathlib import Path
 import watchfiles
 
 from durableweb.launcher import parts
-from durableweb.own_apps import UnusableApp, find
+from durableweb.own_apps import PACKAGE, UnusableApp, find
 
 PAUSE_SECONDS = 0.5
 LOOK_MILLISECONDS = 1000
@@ -31,7 +31,7 @@ MIGRATE_SECONDS = 120
 def main(entries: Sequence[str]) -> None:
     """Watch until the launcher ends: a folder as a whole, and of a file its folder, since editors replace files."""
     parent = os.getppid()
-    places = {place for entry in entries if (place := _place(entry)) is not None}
+    places = {place for entry in entries if (place := watched_place(entry)) is not None}
     files = {place for place in places if place.suffix == ".py"}
     for group, chosen in ((places - files, None), ({place.parent for place in files}, files)):
         if group:
@@ -40,34 +40,50 @@ def main(entries: Sequence[str]) -> None:
         time.sleep(PAUSE_SECONDS)
 
 
-def _place(entry: str) -> Path | None:
+def watched_place(entry: str) -> Path | None:
+    """Return the outermost package that the entry is in, for apps import from each other; else the place itself."""
     try:
-        return find(entry).place
+        place = find(entry).place
     except UnusableApp:
-        path = Path(entry)
-        return path if path.is_absolute() else None  # it may come back
+        place = Path(entry) if Path(entry).is_absolute() else None  # it may come back
+    while place is not None and (place.parent / PACKAGE).exists():
+        place = place.parent
+    return place
 
 
 def _watch(folders: set[Path], files: set[Path] | None, parent: int) -> None:
+    """Tell of changes for ever: again where a folder was replaced, and by looking where the system cannot tell."""
+    polling = False
+    while True:
+        try:
+            _watch_once(folders, files, parent, polling=polling)
+        except FileNotFoundError:  # a folder has gone in this moment
+            time.sleep(PAUSE_SECONDS)
+        except (OSError, RuntimeError) as error:
+            print(f"  changes are looked for every second, as the system cannot tell of them: {error}", flush=True)
+            polling = True
+
+
+def _watch_once(folders: set[Path], files: set[Path] | None, parent: int, *, polling: bool) -> None:
     """Tell of every change in the folders, or, given files, of theirs and of neighbours that they import."""
     known = _identities(folders)
-    while True:
-        for changes in watchfiles.watch(
-            *[folder for folder, identity in known.items() if identity],
-            watch_filter=watchfiles.PythonFilter(),
-            recursive=files is None,
-            yield_on_timeout=True,
-            rust_timeout=LOOK_MILLISECONDS,
-        ):
-            found = _identities(folders)
-            changed = {Path(path) for _, path in changes}
-            if files is not None:
-                changed &= with_neighbours(files)
-            if changed or found != known:
-                _tell(changed, parent)
-            if found != known:
-                break
-        known = _identities(folders)
+    for changes in watchfiles.watch(
+        *[folder for folder, identity in known.items() if identity],
+        watch_filter=watchfiles.PythonFilter(),
+        recursive=files is None,
+        yield_on_timeout=True,
+        rust_timeout=LOOK_MILLISECONDS,
+        force_polling=polling or None,
+        poll_delay_ms=LOOK_MILLISECONDS,
+    ):
+        found = _identities(folders)
+        changed = {Path(path) for _, path in changes}
+        if files is not None:
+            changed &= with_neighbours(files)
+        if changed or found != known:
+            _tell(changed, parent)
+        if found != known:
+            return
 
 
 def with_neighbours(files: Iterable[Path]) -> set[Path]:

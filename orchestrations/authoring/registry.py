@@ -15,6 +15,7 @@ from orchestrations.engine.ids import check_name
 from orchestrations.errors import DurableError, InvalidError, NotRegisteredError
 
 ORCHESTRATOR, ACTIVITY = "orchestrator", "activity"
+KINDS = (ORCHESTRATOR, ACTIVITY)
 
 
 class DuplicateFunctionError(DurableError):

@@ -14,21 +14,21 @@ from orchestrations.store.models import Instance, Payload, Schedule
 _FAILURE = re.compile(r'\{"ErrorType":"((?:[^"\\]|\\.)*)","ErrorMessage":"((?:[^"\\]|\\.)*)')
 
 
-def summary(row: Instance) -> InstanceSummary:
-    """Return a row of the list."""
-    return InstanceSummary(**_summary_members(row))
+def summary(row: Instance, deferred: Blocked | None = None) -> InstanceSummary:
+    """Return a row of the list; `deferred` is why one of its activities is stuck."""
+    return InstanceSummary(**_summary_members(row, deferred))
 
 
-def facts(row: Instance) -> InstanceFacts:
+def facts(row: Instance, deferred: Blocked | None = None) -> InstanceFacts:
     """Return one instance without its payloads."""
-    return InstanceFacts(**_facts_members(row))
+    return InstanceFacts(**_facts_members(row, deferred))
 
 
-def detail(row: Instance, input_json: str | None) -> InstanceDetail:
+def detail(row: Instance, deferred: Blocked | None, input_json: str | None) -> InstanceDetail:
     """Return one instance with its payloads; the input is in its history or inbox, and not in its rows."""
     payload = _payload(row)
     return InstanceDetail(
-        **_facts_members(row),
+        **_facts_members(row, deferred),
         input_json=input_json,
         output_json=payload.output if payload else None,
         failure=failure(payload.failure) if payload else None,
@@ -69,7 +69,7 @@ def _payload(row: Instance) -> Payload | None:
     return getattr(row, "payload", None)
 
 
-def _summary_members(row: Instance) -> dict[str, Any]:
+def _summary_members(row: Instance, deferred: Blocked | None) -> dict[str, Any]:
     schedule, payload = row.schedule, _payload(row)
     return {
         "instance_id": row.instance_id,
@@ -82,7 +82,8 @@ def _summary_members(row: Instance) -> dict[str, Any]:
         "started_at": row.started_at,
         "completed_at": row.completed_at,
         "custom_status_json": payload.custom_status if payload else None,
-        "blocked": _blocked(schedule),
+        "blocked": _blocked(schedule) or deferred,
+        "is_deferred": deferred is not None,
         "waiting": tuple(_wait(w) for w in json.loads(schedule.waiting)),
         "parent_instance_id": row.parent.instance_id if row.parent else None,
         "tags": json.loads(row.tags),
@@ -91,9 +92,9 @@ def _summary_members(row: Instance) -> dict[str, Any]:
     }
 
 
-def _facts_members(row: Instance) -> dict[str, Any]:
+def _facts_members(row: Instance, deferred: Blocked | None) -> dict[str, Any]:
     position = {"execution_id": row.schedule.execution, "history_length": row.schedule.position}
-    return _summary_members(row) | position
+    return _summary_members(row, deferred) | position
 
 
 def _blocked(row: Schedule) -> Blocked | None:

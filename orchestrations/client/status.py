@@ -29,7 +29,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Why an instance does not move although its status is live (NDT-5, NDT-8)."""
+    """Why an instance does not move although its status is live (NDT-5, NDT-8): it is parked, or its activity waits."""
 
     reason: str
     message: str
@@ -52,7 +52,8 @@ class Failure:
 class InstanceSummary:
     """A row of the list: no payloads but the custom status.
 
-    `status_reason` is why it was suspended or terminated; `failure_line` the type and the message of its failure, cut.
+    `status_reason` is why it was suspended or terminated; `failure_line` the type and the message of its failure, cut;
+    `is_deferred` tells that `blocked` is for want of a worker that knows its activity, not of the instance's own code.
     """
 
     instance_id: str
@@ -71,6 +72,7 @@ class InstanceSummary:
     tags: dict[str, str] = field(default_factory=dict)
     status_reason: str = ""
     failure_line: str = ""
+    is_deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,16 @@ class InstanceDetail(InstanceFacts):
 
 @dataclass(frozen=True, slots=True)
 class InstanceVersion:
-    """What changes whenever anything of an instance does: its execution, revision, status and length of history."""
+    """What changes whenever anything of an instance does: its execution, revision, status and length of history.
+
+    `is_deferred` tells whether it waits for an activity that no worker knows: that gives it no revision.
+    """
 
     execution_id: str
     history_length: int
     revision: int
     status: Status
+    is_deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)

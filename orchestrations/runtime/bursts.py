@@ -10,55 +10,23 @@ from collections.abc import Callable
 from datetime import datetime
 
 from orchestrations import telemetry
+from orchestrations.authoring.registry import ACTIVITY, ORCHESTRATOR
 from orchestrations.conf import conf
 from orchestrations.faults import crashpoint
-from orchestrations.runtime.activities import ActivityRunner
 from orchestrations.runtime.commits import commit_safely
 from orchestrations.runtime.in_hand import ActivitiesInHand
-from orchestrations.runtime.lanes import Lanes
-from orchestrations.runtime.live_bodies import LiveBodies
-from orchestrations.runtime.pace import Pace
 from orchestrations.runtime.retries import through_locks
-from orchestrations.runtime.surroundings import Surroundings
-from orchestrations.runtime.turns import Held, Parked, run_turn
-from orchestrations.runtime.watch import Watch
+from orchestrations.runtime.turns import MISSING_FUNCTION, Held, Parked, run_turn
+from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store import claims, clock, histories, leases, looks, losses
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
+from orchestrations.store.births import capability_of
 from orchestrations.store.claims import ClaimLimits
 from orchestrations.store.looks import Question
 
 HISTORY_BYTES = 32 * 1024 * 1024
 """How much history a round loads at most; what is above it waits in our hands for the next round."""
-
-
-class WorkerState:
-    """What a worker process keeps between bursts: id, cache, pace. Nothing of it is needed for correctness."""
-
-    def __init__(
-        self, owner: str, fingerprint: str = "", watch: Watch | None = None, threads: int | None = None
-    ) -> None:
-        self.owner, self.fingerprint, self.watch = owner, fingerprint, watch
-        self.pace = Pace(conf.CLAIM_SECONDS, conf.RESULT_GROUP_SIZE * 2)
-        self.surroundings = Surroundings()
-        self.bodies = LiveBodies(0 if conf.ALWAYS_REPLAY else conf.LIVE_BODIES, self.surroundings.close_body)
-        self.runner = ActivityRunner(owner, self.pace, watch, self.surroundings)
-        self.lanes = Lanes(owner, self.surroundings, watch, threads)
-
-    @property
-    def is_spoilt(self) -> bool:
-        """True once the process is to be replaced."""
-        return self.runner.is_spoilt or self.lanes.is_spoilt
-
-    def move(self) -> None:
-        """Tell the supervisor that the worker makes progress, or it will not renew its leases."""
-        if self.watch is not None:
-            self.watch.move()
-
-    def close(self) -> None:
-        """Close the bodies and end the lanes."""
-        self.bodies.clear()
-        self.lanes.close()
 
 
 class Burst:
@@ -67,7 +35,9 @@ class Burst:
     def __init__(self, worker: WorkerState, queue: str, *, should_stop: Callable[[], bool] = lambda: False) -> None:
         self._worker, self._queue, self._should_stop = worker, queue, should_stop
         self._held: dict[int, Held] = {}
-        self._hand = ActivitiesInHand(worker.owner, worker.runner, worker.lanes, worker.pace, self._take_result)
+        self._hand = ActivitiesInHand(
+            worker.owner, worker.runner, worker.lanes, worker.pace, worker.fleet, self._take_result
+        )
         self._ends_at = clock.monotonic() + conf.BURST_SECONDS
         self._claimed_at = 0.0
 
@@ -100,7 +70,12 @@ class Burst:
         size = 1 if conf.ALWAYS_REPLAY else conf.CLAIM_SIZE
         most = 0 if self._hand.todo else self._worker.pace.activities_to_claim()
         limits = ClaimLimits(
-            max(1, size - len(self._held)), min(most, size * 10), conf.LEASE_SECONDS, may_take_lost=not self._has_work()
+            max(1, size - len(self._held)),
+            min(most, size * 10),
+            conf.LEASE_SECONDS,
+            may_take_lost=not self._has_work(),
+            unknown_activities=self._worker.fleet.left(ACTIVITY),
+            unknown_capabilities=self._worker.fleet.left(ORCHESTRATOR),
         )
         self._worker.move()
         crashpoint("before-claim")
@@ -120,6 +95,9 @@ class Burst:
         waiting = looks.look(questions, clock.now())
         for held in fresh:
             held.turn = self._worker.bodies.take(held.claimed)
+            if (before := self._held.get(held.key)) is not None:  # it was taken from us meanwhile, and is ours again
+                self._hand.elsewhere += before.results
+                before.drop_body()
             if held.key in waiting:
                 held.messages = waiting[held.key].messages
             self._held[held.key] = held
@@ -244,12 +222,19 @@ class Burst:
             self._worker.bodies.put(held.claimed, held.turn)
 
     def _park(self, held: Held, parked: Parked) -> None:
-        instance = held.claimed.facts.instance_id
+        facts, row = held.claimed.facts, held.claimed.row
+        if parked.reason == MISSING_FUNCTION and self._worker.fleet.serves(ORCHESTRATOR, row.queue, facts.name):
+            self._worker.fleet.leave(ORCHESTRATOR, capability_of(facts.name, facts.version))
+            held.drop_body()
+            self._hand.elsewhere += held.results
+            return self._release([held])  # another worker has the code
+        instance = facts.instance_id
         telemetry.report(telemetry.INSTANCE_PARKED, level=logging.WARNING, instance=instance, reason=parked.reason)
         held.drop_body()
         self._hand.elsewhere += held.results
         leases.park(held.claimed, parked.reason, parked.message, self._worker.fingerprint, clock.now())
         del self._held[held.key]
+        return None
 
     def _take_result(self, result: Result) -> bool:
         """Give a result to its instance where that is in our hands and waits for it."""

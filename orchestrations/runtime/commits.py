@@ -48,9 +48,12 @@ def _drop_broken_connection() -> None:
 
 
 def _are_stored(commits: Sequence[TurnCommit]) -> bool:
-    """Tell whether a commit that raised was stored all the same: the answer to COMMIT may be what was lost."""
-    told = next((one for one in commits if one.plan and one.plan.events), None)
-    if told is None or told.plan is None or not advance.is_committed(told.held, len(told.plan.events)):
+    """Tell whether a commit that raised was stored all the same: the answer to COMMIT may be what was lost.
+
+    One plan that is stored tells for all; one that is not tells nothing, for its lease may have been lost.
+    """
+    plans = [(one.held, len(one.plan.events)) for one in commits if one.plan and one.plan.events]
+    if not any(advance.is_committed(held, events) for held, events in plans):
         return False
     telemetry.report(telemetry.COMMIT_UNKNOWN, level=logging.WARNING, plans=len(commits))
     return True

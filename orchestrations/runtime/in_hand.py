@@ -8,9 +8,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from orchestrations import telemetry
-from orchestrations.authoring.registry import Function
+from orchestrations.authoring.registry import ACTIVITY, Function
 from orchestrations.conf import conf
 from orchestrations.runtime.activities import ActivityRunner
+from orchestrations.runtime.fleet import Fleet
 from orchestrations.runtime.lanes import Lanes
 from orchestrations.runtime.pace import Pace
 from orchestrations.runtime.retries import through_locks
@@ -18,7 +19,6 @@ from orchestrations.store import activities, clock
 from orchestrations.store.activities import Result
 from orchestrations.store.claims import ClaimedActivity
 
-DEFER_SECONDS = 10.0
 FULL_LANE_SECONDS = 0.5
 LANE_START_SECONDS = 0.0005
 """What starting an activity in a lane takes of the burst's time, whatever it takes itself."""
@@ -28,9 +28,16 @@ class ActivitiesInHand:
     """`take` is offered each result first; those that it refuses are settled through the instance's inbox."""
 
     def __init__(
-        self, owner: str, runner: ActivityRunner, lanes: Lanes, pace: Pace, take: Callable[[Result], bool]
+        self,
+        owner: str,
+        runner: ActivityRunner,
+        lanes: Lanes,
+        pace: Pace,
+        fleet: Fleet,
+        take: Callable[[Result], bool],
     ) -> None:
-        self._owner, self._runner, self._lanes, self._pace, self._take = owner, runner, lanes, pace, take
+        self._owner, self._runner, self._lanes, self._pace = owner, runner, lanes, pace
+        self._fleet, self._take = fleet, take
         self.todo: deque[ClaimedActivity] = deque()
         self.elsewhere: list[Result] = []
         self._crowded: list[ClaimedActivity] = []
@@ -94,6 +101,10 @@ class ActivitiesInHand:
             self.elsewhere.append(result)
 
     def _defer(self, activity: ClaimedActivity) -> None:
+        """Leave it to another worker that has the function; where none has, put it aside and say so."""
         telemetry.report(telemetry.ACTIVITY_DEFERRED, level=logging.WARNING, activity=activity.name)
-        now, owner = clock.now(), self._owner
-        through_locks(lambda: activities.defer(activity, owner, "missing-function", now, DEFER_SECONDS))
+        self._fleet.leave(ACTIVITY, activity.name)
+        if self._fleet.serves(ACTIVITY, activity.queue, activity.name):
+            through_locks(lambda: activities.put_back([activity], self._owner))
+        else:
+            through_locks(lambda: activities.block(activity, self._owner))

@@ -25,7 +25,7 @@ from orchestrations.runtime.processes import describe_end
 from orchestrations.runtime.retries import drop_connection, through_locks, through_outage
 from orchestrations.runtime.watch import Reading, State
 from orchestrations.runtime.worker_process import Ended, Verdict
-from orchestrations.store import activities, clock, leases, losses, processes
+from orchestrations.store import activities, clock, hubs, leases, losses, processes, retention
 from orchestrations.store.activities import Result
 from orchestrations.store.processes import Home, Process
 
@@ -110,6 +110,7 @@ class Registrar(threading.Thread):
 
     def _beat(self) -> None:
         now, workers = clock.now(), self.workers
+        hubs.ensure(self._home.queue.partition(".")[0])
         known = [worker.row for worker in workers if worker.reading.state is not State.STARTING]
         starting = [worker.row.id for worker in workers if worker.reading.state is State.STARTING]
         processes.beat(socket.gethostname(), self._row, known, starting, self._home, now)
@@ -123,6 +124,7 @@ class Registrar(threading.Thread):
             self._pruned_at = time.monotonic()
             processes.prune(now)
             losses.prune(now)
+            retention.forget_expired(now)
 
     def _moves_still(self, worker: Census) -> bool:
         """Tell whether its leases go on: it has made a step since the last beat, or runs what may take its time."""

@@ -42,9 +42,10 @@ from orchestrations.store.batch import TurnCommit
 from orchestrations.store.claims import ClaimedInstance
 from orchestrations.store.looks import Message
 
+MISSING_FUNCTION = "missing-function"
 MARKS = {
     "nondeterminism": "nondeterminism",
-    "orchestrator.unknown": "missing-function",
+    "orchestrator.unknown": MISSING_FUNCTION,
     "limit.fan-out": "fan-out-limit",
     "limit.history": "history-limit",
 }
@@ -184,7 +185,7 @@ def load_body(held: Held) -> Turn:
         try:
             function = registry.get(ORCHESTRATOR, facts.name, facts.version)
         except NotRegisteredError as error:
-            raise Parked("missing-function", error.message) from None
+            raise Parked(MISSING_FUNCTION, error.message) from None
         held.turn = Turn(body_of(function), turn_limits())
         if held.history:
             history, held.history = held.history, []

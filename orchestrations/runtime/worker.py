@@ -28,14 +28,15 @@ from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
 from orchestrations import telemetry
-from orchestrations.authoring.registry import registry
+from orchestrations.authoring.registry import KINDS, registry
 from orchestrations.engine.failures import FailureDetails
 from orchestrations.faults import crashpoint
 from orchestrations.runtime import queues, surroundings
-from orchestrations.runtime.bursts import Burst, WorkerState
+from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.jobs import take_hint
 from orchestrations.runtime.retries import through_outage
 from orchestrations.runtime.watch import State, Watch
+from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store import clock, leases, processes
 
 SPOILT_EXIT, BROKEN_EXIT, ORPHAN_EXIT = 3, 4, 5
@@ -196,6 +197,7 @@ def run_worker(place: Place) -> int:
 def _register(place: Place, fingerprint: str) -> None:
     now = clock.now()
     home = processes.Home(place.supervisor, place.queue, fingerprint)
+    processes.register_code(fingerprint, {kind: registry.names(kind) for kind in KINDS}, now)
     if processes.register_worker(processes.Process(place.worker, os.getpid(), now), home):
         leases.retry_blocked(fingerprint, now)
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 
 from orchestrations.engine.events import TaskCompleted, TaskFailed, TaskScheduled
-from orchestrations.store import clock, inbox, sql
+from orchestrations.engine.state import Status
+from orchestrations.store import clock, inbox, instances, sql
 from orchestrations.store.claims import ACTIVITY, ClaimedActivity
 from orchestrations.store.inbox import NewMessage
 from orchestrations.store.models import ActivityTask
-from orchestrations.store.signals import announce_work
+from orchestrations.store.signals import announce_change, announce_work
 
 _ACTIVITIES = sql.Columns(
     ActivityTask,
@@ -178,16 +179,24 @@ def find_held(key: int, owner: str) -> ClaimedActivity | None:
     return ClaimedActivity(pk, epoch, instance, execution, sequence, attempt, name, None, queue, lost)
 
 
-def defer(activity: ClaimedActivity, owner: str, mark: str, now: datetime, seconds: float) -> None:
-    """Give back an attempt that this worker cannot run, to be offered again after `seconds`, with a mark (TSK-8)."""
-    with transaction.atomic():
-        due_at = now + timedelta(seconds=seconds)
-        sql.run(
-            f"UPDATE {ACTIVITY} SET lease_owner = '', lease_until = NULL, due_at = %s, blocked = %s"
-            " WHERE id = %s AND lease_owner = %s AND lease_epoch = %s",
-            [due_at, mark, activity.id, owner, activity.epoch],
-        )
-        announce_work(activity.queue, due_at)
+def block(activity: ClaimedActivity, owner: str) -> None:
+    """Put aside an attempt that no living worker can run, until one comes that can (TSK-8); its instance shows it.
+
+    An attempt of an instance that was terminated, or is gone, is removed. Durable when it returns.
+    """
+    with transaction.atomic(durable=True):
+        target = inbox.lock([activity.instance]).get(activity.instance)
+        condition, values = _held([activity], owner)
+        if target is None or (not target.is_live and instances.status_of(target.id) is Status.TERMINATED):
+            sql.run(f"DELETE FROM {ACTIVITY} WHERE {condition}", values)
+            return
+        changes = "lease_owner = '', lease_until = NULL, blocked = 'missing-function'"
+        if sql.run(f"UPDATE {ACTIVITY} SET {changes} WHERE {condition}", values):
+            rows = sql.fetch(
+                f"UPDATE {inbox.SCHEDULE} SET revision = revision + 1 WHERE instance_id = %s RETURNING revision",
+                [activity.instance],
+            )
+            announce_change(activity.hub, activity.instance_id, rows[0][0])
 
 
 def _held(activities: Sequence[ClaimedActivity], owner: str, *, in_order: bool = True) -> tuple[str, list[Any]]:

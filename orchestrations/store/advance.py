@@ -88,11 +88,15 @@ def waiting_text(plan: TurnPlan) -> str:
     return encode_json(plan.waiting)
 
 
-def gate_of(status: Status, *, is_parked: bool = False) -> Gate:
-    """Return which messages make an instance of that status due."""
+def gate_of(status: Status, *, is_held_up: bool = False) -> Gate:
+    """Return which messages make an instance of that status due.
+
+    `is_held_up`: it is parked before messages that wait for its next try. A parked one for which nothing waits is
+    due by whatever comes: it has no next try, and may have a timer of years.
+    """
     if status.is_terminal:
         return Gate.CLOSED
-    return Gate.HELD if is_parked or status in (Status.SUSPENDED, Status.PENDING) else Gate.OPEN
+    return Gate.HELD if is_held_up or status in (Status.SUSPENDED, Status.PENDING) else Gate.OPEN
 
 
 def _returning() -> str:
@@ -123,11 +127,12 @@ def _schedule_of(
     is_live = not status.is_terminal
     is_parked = bool(row.blocked) and is_live and not c.ran_code
     answer.is_kept = c.keep and is_live and (bool(answer.share) or answer.waiting.has_news(status))
+    is_held_up = is_parked and answer.waiting.has_news(status)
     continues = plan is not None and plan.next_execution is not None
     return {
         "instance_id": c.key,
         "due_at": answer.waiting.due_at(status, now) if is_live else None,
-        "gate": int(gate_of(status, is_parked=is_parked)),
+        "gate": int(gate_of(status, is_held_up=is_held_up)),
         "lease_owner": row.lease_owner if answer.is_kept else "",
         "lease_until": until if answer.is_kept else None,
         "execution": c.execution,

@@ -224,7 +224,7 @@ def _claim_activities(
     lock = sql.locking("FOR UPDATE SKIP LOCKED")
     unknown, excluded = _without("name", limits.unknown_activities)
     fresh = (
-        f"SELECT id FROM {ACTIVITY} WHERE queue = %s AND due_at <= %s AND lease_until IS NULL{unknown}"
+        f"SELECT id FROM {ACTIVITY} WHERE queue = %s AND due_at <= %s AND lease_until IS NULL AND blocked = ''{unknown}"
         f" ORDER BY due_at, id LIMIT %s{lock}"
     )
     parameters: list[Any] = [queue, now, *excluded, limits.activities]

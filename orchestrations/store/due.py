@@ -7,10 +7,11 @@ from datetime import datetime
 from orchestrations.store import sql
 from orchestrations.store.claims import ACTIVITY
 from orchestrations.store.inbox import SCHEDULE
+from orchestrations.store.models import Worker
 
 COUNT_LIMIT = 1000
 DUE, LAPSED = "due_at IS NOT NULL AND lease_until IS NULL", "lease_until IS NOT NULL"
-TABLES = {SCHEDULE: DUE, ACTIVITY: "lease_until IS NULL"}
+TABLES = {SCHEDULE: DUE, ACTIVITY: "lease_until IS NULL AND blocked = ''"}
 """Table → the condition of its index of what is due and nobody's."""
 
 
@@ -23,7 +24,8 @@ def count_due(now: datetime) -> dict[str, int]:
     for table, due in TABLES.items():
         for condition, column in ((due, "due_at"), (LAPSED, "lease_until")):
             rows = sql.fetch(
-                f"{_queues(table, condition)} SELECT queue, (SELECT count(*) FROM (SELECT 1 FROM {table} t"
+                f"WITH RECURSIVE {_queues(table, condition)}"
+                f" SELECT queue, (SELECT count(*) FROM (SELECT 1 FROM {table} t"
                 f" WHERE t.queue = queues.queue AND {condition} AND t.{column} <= %s LIMIT %s) AS found)"
                 " FROM queues WHERE queue IS NOT NULL",
                 [now, COUNT_LIMIT],
@@ -39,7 +41,8 @@ def list_upcoming(now: datetime, horizon: datetime) -> list[tuple[str, datetime]
     found: list[tuple[str, datetime]] = []
     for table, condition in TABLES.items():
         rows = sql.fetch(
-            f"{_queues(table, condition)} SELECT q.queue, t.due_at FROM queues q JOIN {table} t ON t.queue = q.queue"
+            f"WITH RECURSIVE {_queues(table, condition)}"
+            f" SELECT q.queue, t.due_at FROM queues q JOIN {table} t ON t.queue = q.queue"
             f" AND t.due_at > %s AND t.due_at <= %s AND {condition} LIMIT %s",
             [now, horizon, COUNT_LIMIT],
         )
@@ -50,11 +53,28 @@ def list_upcoming(now: datetime, horizon: datetime) -> list[tuple[str, datetime]
     return found
 
 
-def _queues(table: str, condition: str) -> str:
-    """Return the head of a statement that steps through the queues' names in the index of that condition, which is
-    quicker than DISTINCT over a backlog."""
+def unserved_queues(now: datetime, seen_since: datetime) -> list[str]:
+    """Return the queues with something due that no worker serves, as far as one was seen since then. One statement."""
+    heads, parts = [], []
+    for number, (table, condition) in enumerate(TABLES.items()):
+        heads.append(_queues(table, condition, f"queues{number}"))
+        parts.append(
+            f"SELECT queue FROM queues{number} q WHERE q.queue IS NOT NULL AND EXISTS (SELECT 1 FROM {table} t"
+            f" WHERE t.queue = q.queue AND {condition} AND t.due_at <= %s)"
+        )
+    rows = sql.fetch(
+        f"WITH RECURSIVE {', '.join(heads)} SELECT queue FROM ({' UNION '.join(parts)}) AS found"
+        f" WHERE queue NOT IN (SELECT queue FROM {Worker._meta.db_table} WHERE seen_at >= %s) ORDER BY queue",
+        [now, now, seen_since],
+    )
+    return [queue for (queue,) in rows]
+
+
+def _queues(table: str, condition: str, name: str = "queues") -> str:
+    """Return the part of a statement's head that steps through the queues' names in the index of that condition: that
+    is quicker than DISTINCT over a backlog."""
     return (
-        f"WITH RECURSIVE queues(queue) AS (SELECT min(queue) FROM {table} WHERE {condition}"
+        f"{name}(queue) AS (SELECT min(queue) FROM {table} WHERE {condition}"
         f" UNION ALL SELECT (SELECT min(t.queue) FROM {table} t WHERE {condition} AND t.queue > q.queue)"
-        " FROM queues q WHERE q.queue IS NOT NULL)"
+        f" FROM {name} q WHERE q.queue IS NOT NULL)"
     )

@@ -41,9 +41,8 @@ def withdraw_messages(ended: Sequence[TurnCommit]) -> sql.Query | None:
 
 
 def withdraw_activities(ended: Sequence[TurnCommit]) -> sql.Query | None:
-    """Remove what a terminated execution has not begun (MGT-2), and what no worker could run for any other."""
-    seen = [c for c in ended if c.held.row.position]
-    terminated = [c.key for c in seen if c.status is Status.TERMINATED]
+    """Remove what a terminated execution has not begun (MGT-2). After any other end it is carried out (ORC-6)."""
+    terminated = [c.key for c in ended if c.status is Status.TERMINATED and c.held.row.position]
     if not terminated:
         return None
     condition, values = sql.among("instance_id", terminated)

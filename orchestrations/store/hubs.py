@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from orchestrations.conf import conf
 from orchestrations.errors import HubNotFoundError, InvalidError
+from orchestrations.store import codec
 from orchestrations.store.models import TaskHub
 
 _NAME = re.compile(r"[A-Za-z0-9]{3,45}")
@@ -27,10 +28,19 @@ def find(name: str) -> int:
         if name == conf.HUB:
             return ensure(name)
         check_name(name)
-        found = TaskHub.objects.filter(name=name).values_list("pk", flat=True).first()
+        found = find_key(name)
         if found is None:
             raise HubNotFoundError(name)
-        _remember(name, found)
+    return found
+
+
+def find_key(name: str) -> int | None:
+    """Return the key of a hub, None if there is none. Changes nothing."""
+    found = _keys.get(name)
+    if found is None and codec.is_storable(name):
+        found = TaskHub.objects.filter(name=name).values_list("pk", flat=True).first()
+        if found is not None and not connection.in_atomic_block:  # what is seen within may be rolled back
+            _remember(name, found)
     return found
 
 

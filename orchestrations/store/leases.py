@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from orchestrations.store import inbox, looks, processes, sql
+from orchestrations.store.advance import gate_of
 from orchestrations.store.claims import ACTIVITY, ClaimedInstance
 from orchestrations.store.inbox import SCHEDULE
 from orchestrations.store.looks import Question, Waiting
@@ -22,7 +23,7 @@ HELD = "lease_until IS NOT NULL AND lease_owner = %s"
 
 _KEYS = {SCHEDULE: "instance_id", ACTIVITY: "id"}
 _LOCKS = {SCHEDULE: "FOR NO KEY UPDATE", ACTIVITY: "FOR UPDATE"}
-_DUE = sql.Columns(Schedule, instance_id="int", due_at="time")
+_DUE = sql.Columns(Schedule, instance_id="int", due_at="time", gate="int")
 
 FIRST_TRY_SECONDS, LAST_TRY_SECONDS = 10.0, 600.0
 
@@ -54,11 +55,13 @@ def _free(ours: Sequence[ClaimedInstance], now: datetime) -> None:
     found = looks.look([Question(one.row.instance_id, one.facts.status) for one in ours], now)
     rows, moments = [], []
     for one in ours:
-        due_at = found.get(one.row.instance_id, Waiting()).due_at(one.facts.status, now)
-        rows.append({"instance_id": one.row.instance_id, "due_at": due_at})
+        waiting, status = found.get(one.row.instance_id, Waiting()), one.facts.status
+        due_at = waiting.due_at(status, now)
+        gate = gate_of(status, is_held_up=bool(one.row.blocked) and waiting.has_news(status))
+        rows.append({"instance_id": one.row.instance_id, "due_at": due_at, "gate": int(gate)})
         if due_at is not None:
             moments.append((one.row.queue, due_at))
-    sql.update(_DUE, "due_at = v.due_at, lease_owner = '', lease_until = NULL", rows)
+    sql.update(_DUE, "due_at = v.due_at, gate = v.gate, lease_owner = '', lease_until = NULL", rows)
     _announce(moments)
 
 
@@ -166,7 +169,9 @@ def retry_blocked(fingerprint: str, now: datetime) -> int:
         rows = rows.filter(lease_until=None).select_for_update(no_key=True, skip_locked=True)
         found = dict(rows.order_by("pk").values_list("pk", "queue"))
         Schedule.objects.filter(pk__in=found).update(due_at=now)
-        deferred = sql.fetch(f"UPDATE {ACTIVITY} SET due_at = %s WHERE blocked > '' RETURNING queue", [now])
+        deferred = sql.fetch(
+            f"UPDATE {ACTIVITY} SET due_at = %s, blocked = '' WHERE blocked > '' RETURNING queue", [now]
+        )
         queues = [*found.values(), *(queue for (queue,) in deferred)]
         for queue in set(queues):
             announce_work(queue, items=queues.count(queue))

@@ -6,16 +6,20 @@ comes back by itself. Only what is long dead is removed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from orchestrations.store.models import Supervisor, Worker
+from orchestrations.store.models import Supervisor, Worker, WorkerCode
 
 ALIVE_WITHIN = timedelta(minutes=5)
 """Who was seen within this time counts as running its code still."""
+
+SERVES_WITHIN = timedelta(seconds=30)
+"""Who was seen within this time counts as taking work."""
 
 PRUNE_AFTER = timedelta(days=1)
 
@@ -46,6 +50,24 @@ def register_worker(worker: Process, home: Home) -> bool:
         is_new = not others.exists()
         _store_workers([worker], home, worker.started_at)
     return is_new
+
+
+def register_code(fingerprint: str, functions: Mapping[str, Sequence[str]], now: datetime) -> None:
+    """Store what workers with that code can run: kind → names. Durable when it returns."""
+    row = WorkerCode(fingerprint=fingerprint, functions=json.dumps(functions), seen_at=now)
+    WorkerCode.objects.bulk_create(
+        [row], update_conflicts=True, unique_fields=["fingerprint"], update_fields=["functions", "seen_at"]
+    )
+
+
+def functions_served(queue: str, now: datetime) -> dict[str, set[str]]:
+    """Return kind → names of all that the living workers of a queue can run."""
+    living = Worker.objects.filter(queue=queue, seen_at__gte=now - SERVES_WITHIN).values("fingerprint")
+    found: dict[str, set[str]] = {}
+    for text in WorkerCode.objects.filter(fingerprint__in=living).values_list("functions", flat=True):
+        for kind, names in json.loads(text).items():
+            found.setdefault(kind, set()).update(names)
+    return found
 
 
 def count_workers(queue: str, now: datetime) -> int:
@@ -90,6 +112,8 @@ def prune(now: datetime) -> None:
     """Forget processes that nobody has seen for a day: their supervisor was killed and never came back."""
     Worker.objects.filter(seen_at__lt=now - PRUNE_AFTER).delete()
     Supervisor.objects.filter(seen_at__lt=now - PRUNE_AFTER).delete()
+    running = Worker.objects.values("fingerprint")
+    WorkerCode.objects.filter(seen_at__lt=now - PRUNE_AFTER).exclude(fingerprint__in=running).delete()
 
 
 def _store_workers(workers: Sequence[Process], home: Home, now: datetime) -> None:

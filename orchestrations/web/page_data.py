@@ -48,10 +48,10 @@ class PageData:
         """Return the instances of a snapshot as they are now."""
         return self._once(("rows", snapshot), lambda: queries.list_snapshot(self.hub, snapshot))
 
-    def revisions(self, snapshot: str) -> dict[str, int]:
-        """Return id → revision of a snapshot's instances, from the rows themselves if they have been read."""
+    def revisions(self, snapshot: str) -> dict[str, tuple[int, bool]]:
+        """Return what changes with each of a snapshot's instances, from the rows themselves if they have been read."""
         if ("rows", snapshot) in self._known:
-            return {row.instance_id: row.revision for row in self.rows(snapshot)}
+            return {row.instance_id: (row.revision, row.is_deferred) for row in self.rows(snapshot)}
         return self._once(("revisions", snapshot), lambda: queries.list_snapshot_revisions(self.hub, snapshot))
 
     def counts(self, query: str) -> StatusCounts:

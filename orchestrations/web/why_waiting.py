@@ -95,7 +95,7 @@ def _stuck(instance: InstanceSummary) -> tuple[Part, ...]:
         return ()
     reason = blocked.reason.removeprefix("blocked:")
     why = BLOCKED.get(reason, visible(reason))
-    return (Part("text", f"Parked: {why}, "), Part("ago", at=blocked.since))
+    return (Part("text", f"Stuck: {why}, "), Part("since", at=blocked.since))
 
 
 def _activity(wait: Wait) -> tuple[Part, ...]:

@@ -119,6 +119,45 @@ def test_typing_is_not_disturbed(visit: Visit) -> None:
     expect(page.locator("#resume-form")).to_have_count(1)
 
 
+def test_a_cancelled_dialog_holds_nothing_and_a_field_says_that_it_does(visit: Visit) -> None:
+    row = make_row()
+    page = visit(f"{LIST}{row.instance_id}/", "operator")
+    page.click("text=Terminate…")
+    page.fill("#terminate-reason", "half a")
+    page.keyboard.press("Escape")
+    page.click("summary:has-text('Raise event…')")
+    page.fill("#event-data", "{")
+    page.click("summary:has-text('Raise event…')")
+    _change(row, status=Status.SUSPENDED)
+    expect(page.locator("#resume-form button")).to_be_visible(timeout=15_000)
+    page.click("summary:has-text('Raise event…')")
+    page.fill("#event-data", "{")
+    _change(row, status=Status.RUNNING)
+    expect(page.locator("#actions[data-held]")).to_be_visible(timeout=15_000)
+    expect(page.locator("#event-data")).to_have_value("{")
+
+
+def test_what_one_does_oneself_is_shown_while_the_page_is_paused(visit: Visit, workers: Workers) -> None:
+    instance_id = DurableClient().start_new("E4_Approval")
+    page = visit(f"{LIST}{instance_id}/", "operator")
+    expect(page.locator(".summary .status")).to_have_text("Waiting")
+    page.click("[data-behaviour=pause]")
+    page.click("text=Suspend")
+    expect(page.locator(".summary .status")).to_have_text("Suspended")
+
+
+def test_typing_in_the_search_keeps_the_status(visit: Visit) -> None:
+    make_row(name="Order", status=Status.FAILED, instance_id="broken")
+    make_row(name="Order", instance_id="whole")
+    page = visit(LIST, "viewer")
+    page.click("#chip-failed")
+    expect(page.locator("#rows")).not_to_contain_text("whole")
+    page.fill("input[name=name]", "Ord")
+    expect(page).to_have_url(re.compile(r"\?status=Failed&name=Ord$"))
+    expect(page.locator("#rows")).to_contain_text("broken")
+    expect(page.locator("#rows")).not_to_contain_text("whole")
+
+
 def test_pausing_holds_changes_and_says_how_many(visit: Visit) -> None:
     row = make_row()
     page = visit(f"{LIST}{row.instance_id}/", "viewer")
@@ -139,12 +178,12 @@ def test_long_history_grows_and_keeps_what_was_loaded(visit: Visit) -> None:
     page.locator("tbody[id^=history-][id$='-200']").scroll_into_view_if_needed()
     expect(page.locator("#event-250")).to_have_count(1)
     expect(page.locator("tbody.spacer")).not_to_have_count(0)
-    page.locator("#peek-250 summary").click()
-    expect(page.locator("#peek-250 .members")).to_contain_text("TaskScheduled")
+    page.locator("details[id^=peek-][id$='-250'] summary").click()
+    expect(page.locator("details[id^=peek-][id$='-250'] .members")).to_contain_text("TaskScheduled")
     make_history(row, 30)
     announce_change(HUB, row.instance_id, Schedule.objects.get(pk=row.pk).revision)
     expect(page.locator("#event-1079")).to_have_count(1)
-    expect(page.locator("#peek-250 .members")).to_contain_text("TaskScheduled")
+    expect(page.locator("details[id^=peek-][id$='-250'] .members")).to_contain_text("TaskScheduled")
     expect(page.locator("#history .count")).to_have_text("1080")
 
 

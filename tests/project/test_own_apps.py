@@ -180,3 +180,10 @@ def test_a_files_neighbours_count_as_far_as_they_are_imported(tmp_path: Path) ->
         (tmp_path / f"{name}.py").write_text(text)
     found = changes.with_neighbours({tmp_path / "shop.py"})
     assert sorted(path.name for path in found) == ["prices.py", "shop.py", "taxes.py"]
+
+
+def test_an_app_in_a_package_is_watched_with_all_of_the_package_and_what_is_gone_may_come_back(place: Path) -> None:
+    for entry in ("shop/orders", "shop/orders/durable.py", "shop"):
+        assert changes.watched_place(str(place / entry)) == place / "shop"
+    assert changes.watched_place(str(place / "flows.py")) == place / "flows.py"
+    assert changes.watched_place(str(place / "gone")) == place / "gone"

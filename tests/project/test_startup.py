@@ -47,15 +47,19 @@ def test_the_named_home_comes_first_and_the_checkouts_own_next(checkout: Path, t
 
 def test_the_one_running_copy_is_found_as_long_as_it_runs_and_is_the_only_one(checkout: Path, tmp_path: Path) -> None:
     one, two = prepared(tmp_path / "one"), prepared(tmp_path / "two")
-    for home in (one, two):
-        startup.note_running(home)
+    startup.note_running(one)
     assert startup.find_home({}) == Home(checkout / ".durable")
     with preparation.lock(one, "http://127.0.0.1:1"):
+        startup.note_running(one)
         assert startup.find_home({}) == one
         with preparation.lock(two, "http://127.0.0.1:2"):
+            startup.note_running(two)
             assert set(startup.list_running()) == {one, two}
             assert startup.find_home({}) == Home(checkout / ".durable")
     assert startup.list_running() == []
+    note = startup.note_running(three := prepared(tmp_path / "three"))
+    assert list(note.parent.iterdir()) == [note]
+    assert startup.is_running(three) is False
 
 
 def test_a_command_that_looks_whether_a_copy_runs_does_not_keep_one_from_starting(tmp_path: Path) -> None:
@@ -91,6 +95,13 @@ def test_a_wrong_home_costs_one_line_that_says_which(tmp_path: Path) -> None:
     home.secret_key_file.chmod(0o600)
     write_private(home.environment_file, "{", replace=True)
     assert "environment.json is damaged" in refusal(manage("durable", "list", DURABLE_HOME=str(home.path)))
+
+
+def test_a_server_with_a_wrong_home_says_so_in_one_line(tmp_path: Path) -> None:
+    values = {"PATH": os.environ["PATH"], "DURABLE_HOME": str(tmp_path / "wrong"), "PYTHONPATH": str(servers.PROJECT)}
+    command = [sys.executable, "-m", "durableweb.server"]
+    done = subprocess.run(command, env=values, cwd="/", capture_output=True, text=True, check=False, timeout=60)
+    assert f"There is no secret key in {tmp_path / 'wrong'}" in refusal(done)
 
 
 def test_a_foreign_settings_module_costs_one_line(tmp_path: Path) -> None:

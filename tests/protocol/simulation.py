@@ -228,7 +228,7 @@ class Simulation:
         self.stage.is_deployed_badly = False
 
     def _quiet_round(self) -> None:
-        """Let everybody finish, then whoever has a hint; if there is none, time passes and a sweeper looks."""
+        """Let everybody finish, then whoever has a hint; if there is none, time passes and supervisors act."""
         for place in self.places:
             while place.actor.is_busy:
                 place.go_on()
@@ -239,6 +239,8 @@ class Simulation:
         if ready:
             return ready[0].take(self.world.bus.hints[ready[0].queue].pop())
         self.world.clock.sleep(IDLE_SECONDS)
+        # what a living worker holds does not run out: if it has forgotten something, nobody will ever do that
+        leases.renew([place.owner for place in self.places], [], clock.now(), 10.0)
         return self._sweep()
 
     def _bury(self) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import override_settings
 
+from orchestrations import activity
 from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
@@ -310,3 +313,21 @@ def test_two_workers_at_once_lose_and_repeat_nothing(tmp_path: Path) -> None:
     assert not failures
     lines = path.read_text().splitlines()
     assert len(lines) == len(set(lines)) == 15 * 10
+
+
+@activity
+def be_handed_back_while_it_runs(_: Any) -> str:
+    """Outlive the slice, so that the supervisor takes from its worker all but this; then something makes it due."""
+    (task,) = ActivityTask.objects.select_related("instance")
+    leases.hand_back(task.lease_owner, lambda: {task.pk})
+    DurableClient().raise_event(task.instance.instance_id, "whatever")
+    time.sleep(0.005)
+    return "done"
+
+
+def test_a_result_in_hand_is_kept_when_its_instance_was_taken_and_is_claimed_again() -> None:
+    client = DurableClient()
+    instance_id = client.start_new("call", client_input="be_handed_back_while_it_runs")
+    with override_settings(DURABLE_CLAIM_SECONDS=0.001):
+        drain()
+    assert client.get_status(instance_id).output == "done"

@@ -127,3 +127,20 @@ def _claim_now(instance_id: str) -> list[ClaimedInstance]:
     row.due_at = clock.now()
     row.save()
     return claim("w").instances
+
+
+def test_one_for_which_nothing_waits_is_tried_when_something_comes() -> None:
+    """Suspended and resumed without its code it has no next try, so whatever comes must make it due."""
+    client = DurableClient()
+    instance_id = client.start_new("wait_for", client_input=["a"])
+    drain()
+    leases.park(_claim_now(instance_id)[0], "missing-function", "gone", "old", clock.now())
+    client.suspend(instance_id)
+    drain()
+    client.resume(instance_id)
+    drain()
+    assert blocked(instance_id) is not None
+    client.raise_event(instance_id, "a", 1)
+    drain()
+    assert client.get_status(instance_id).output == [1]
+    assert blocked(instance_id) is None

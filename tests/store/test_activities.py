@@ -88,27 +88,38 @@ def test_what_another_holds_cannot_be_put_back() -> None:
     activities.put_back([], "w")
 
 
-def test_a_deferred_attempt_is_offered_again_later_with_a_mark() -> None:
-    start("call", "echo")
+def test_an_attempt_that_nobody_can_run_is_put_aside_and_its_instance_has_changed() -> None:
+    pk = start("call", "echo")
     turn("w", share=False, keep=False)
     (mine,) = claim("w").activities
-    activities.defer(mine, "w", "missing-function", clock.now(), 2.0)
+    before = Schedule.objects.get(pk=pk).revision
+    activities.block(mine, "w")
     row = ActivityTask.objects.get()
     assert (row.blocked, row.lease_owner) == ("missing-function", "")
+    assert Schedule.objects.get(pk=pk).revision == before + 1
     assert not claim("w").activities
-    assert HINTS.take() is not None
+
+
+def test_an_attempt_that_nobody_can_run_goes_with_its_instances_end() -> None:
+    instance_id = DurableClient().start_new("call", client_input="echo")
+    turn("w", share=False, keep=False)
+    (mine,) = claim("w").activities
+    DurableClient().terminate(instance_id)
+    turn("w", keep=False)
+    activities.block(mine, "w")
+    assert not ActivityTask.objects.exists()
 
 
 def test_new_code_makes_due_what_was_deferred_or_parked_under_other_code() -> None:
     instance_id = DurableClient().start_new("call", client_input="echo")
     turn("w", share=False, keep=False)
     (mine,) = claim("w").activities
-    activities.defer(mine, "w", "missing-function", clock.now(), 600)
+    activities.block(mine, "w")
     start()
     (parked,) = claim("w").instances
     leases.park(parked, "missing-function", "Nobody has it.", "old", clock.now())
     assert leases.retry_blocked("old", clock.now()) == 1  # the activity does not say under which code
-    assert leases.retry_blocked("new", clock.now()) == 2
+    assert leases.retry_blocked("new", clock.now()) == 1
     drain()
     assert status_of(instance_id) is Status.COMPLETED
 

@@ -18,10 +18,23 @@ from orchestrations.runtime.commits import commit_safely
 from orchestrations.store import activities, advance, clock, leases
 from orchestrations.store.batch import Committed
 from orchestrations.store.claims import ClaimedInstance
+from orchestrations.store.commit import commit_turns
 from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance, Schedule
 from tests.bursts import HINTS, drain, kinds_of, new_worker, status_of
 from tests.store.concurrency import at_once, beside, held_beside, run_beside, wait_until_blocked
-from tests.store.holding import PAST, claim, commit, hold, plan, result_of, row_of, schedule_of, start, turn
+from tests.store.holding import (
+    LEASE_SECONDS,
+    PAST,
+    claim,
+    commit,
+    hold,
+    plan,
+    result_of,
+    row_of,
+    schedule_of,
+    start,
+    turn,
+)
 
 
 @activity
@@ -441,3 +454,16 @@ def test_a_child_that_ends_while_its_parent_is_terminated_keeps_its_end() -> Non
     assert status_of(child) is Status.COMPLETED
     assert status_of(parent) is Status.TERMINATED
     assert kinds_of(child).count("ExecutionTerminated") == 0
+
+
+def test_a_resume_whose_sender_is_ahead_of_the_commit_that_suspends_is_not_forgotten() -> None:
+    """A commit reads the clock before it locks, so what is delivered in between bears a later instant than its look."""
+    client, instance_id = DurableClient(), begin_waiting()
+    client.suspend(instance_id)
+    commits = plan(hold(claim("w").instances), keep=False)
+    before = clock.now()
+    client.resume(instance_id)
+    commit_turns(commits, before, LEASE_SECONDS)
+    assert schedule_of(instance_id).due_at is not None
+    drain()
+    assert status_of(instance_id) is Status.RUNNING

@@ -115,6 +115,7 @@ def test_a_look_returns_what_is_visible_in_order_and_the_earliest_of_what_comes_
     assert [message.execution for message in found.messages] == ["", execution]
     assert found.later == InboxMessage.objects.get(sender="later").not_before
     assert found.due_at(Status.RUNNING, now) == found.messages[1].not_before
+    found = looks.look([Question(pk, Status.SUSPENDED)], now)[pk]
     assert (found.due_at(Status.SUSPENDED, now), found.has_news(Status.SUSPENDED)) == (None, False)
 
 

@@ -16,16 +16,17 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrations.client import queries
 from orchestrations.engine.state import Status
 from orchestrations.store import clock
-from orchestrations.store.models import HistoryEvent
+from orchestrations.store.models import ActivityTask, HistoryEvent, Instance
 from orchestrations.web import payloads
 from orchestrations.web.filters import ListFilter
 from tests.people import HUB, change, make_history, make_row, waiting_for
 from tests.web.conftest import SignedIn
 
 LIST = f"/hubs/{HUB}/instances/"
-STATEMENTS = 20
+STATEMENTS = 21
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\u202e{{ 7 }}"
 
 
@@ -279,6 +280,38 @@ def test_a_filter_keeps_all_its_parts_while_one_types(signed_in: SignedIn) -> No
     headers = {"HX-Request": "true", "HX-Target": "listing"}
     answer = client.get(f"{LIST}?status=Failed&name=x&id=", headers=headers)
     assert answer["HX-Replace-Url"] == f"{LIST}?status=Failed&name=x"
+
+
+def _defer_an_activity_of(row: Instance) -> None:
+    """As a worker does that does not know the function."""
+    now = clock.now()
+    ActivityTask.objects.create(
+        instance=row,
+        execution="x",
+        sequence=1,
+        name="Ecko",
+        queue="q",
+        created_at=now,
+        due_at=now,
+        blocked="missing-function",
+    )
+
+
+def test_an_instance_whose_activity_nobody_knows_is_stuck_everywhere(signed_in: SignedIn) -> None:
+    row = make_row(waiting=json.dumps([{"kind": "activity", "name": "Ecko"}]))
+    make_row()
+    client = signed_in("viewer")
+    regions = re.findall(r'data-tag="(\w+)" hx-get="(/live/regions/[^"]+)"', _text(client, LIST))
+    _defer_an_activity_of(row)
+    changed = [url for tag, url in regions if client.get(url, headers={"X-Region-Tag": tag}).status_code == 200]
+    assert len(changed) == 1, "the rows are shown again, though no revision has changed"
+    assert _ids(_text(client, f"{LIST}?blocked=1")) == [row.instance_id]
+    assert len(_ids(_text(client, LIST))) == 2
+    html = _text(client, f"{LIST}{row.instance_id}/")
+    assert "Stuck: no worker knows its function" in html
+    assert "Activity &#x27;Ecko&#x27; is not registered on any live worker" in html
+    criteria = queries.InstanceFilter(blocked=False)
+    assert row.instance_id not in [r.instance_id for r in queries.list_instances(HUB, criteria).rows]
 
 
 def test_counts_are_those_of_the_filter(signed_in: SignedIn) -> None:

@@ -13,7 +13,9 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Left, StrIndex
 from django.db.models.lookups import Exact, GreaterThan
 
-from orchestrations.engine.state import Status
+from orchestrations.client.queries.hubs import key_of
+from orchestrations.client.queries.stuck import stuck_instances
+from orchestrations.engine.state import TERMINAL, Status
 from orchestrations.store import codec
 from orchestrations.store.models import Instance
 
@@ -50,12 +52,12 @@ def admitted(hub: str, where: InstanceFilter) -> QuerySet[Instance]:
     texts = [hub, where.name_prefix, where.instance_id_prefix, where.custom_status, where.parent]
     if not all(map(codec.is_storable, [*texts, *(text or "" for tag in where.tags for text in tag)])):
         return Instance.objects.none()
-    rows = Instance.objects.filter(hub__name=hub)
+    rows = Instance.objects.filter(hub_id=key_of(hub))
     if where.statuses:
         rows = rows.filter(status__in=where.statuses)
     if where.blocked is not None:
-        # written as the index on it is: a negated condition would not use it
-        rows = rows.filter(**{"schedule__blocked__gt": ""} if where.blocked else {"schedule__blocked": ""})
+        is_stuck = Q(pk__in=stuck_instances()) & ~Q(status__in=TERMINAL)
+        rows = rows.filter(is_stuck) if where.blocked else rows.exclude(is_stuck)
     if where.parent:
         rows = rows.filter(parent__instance_id=where.parent)
     return _with_texts(_within_bounds(rows, where), where)

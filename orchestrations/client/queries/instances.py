@@ -8,7 +8,9 @@ from orchestrations.client import decoding
 from orchestrations.client.queries.cursors import make_token, read_token
 from orchestrations.client.queries.filters import InstanceFilter, admitted
 from orchestrations.client.queries.history import read_input
-from orchestrations.client.queries.rows import details, facts, named, summaries
+from orchestrations.client.queries.hubs import key_of
+from orchestrations.client.queries.rows import details, facts, named, read_all, read_one, summaries
+from orchestrations.client.queries.stuck import find_deferred
 from orchestrations.client.status import (
     ChildSummary,
     InstanceDetail,
@@ -36,18 +38,19 @@ def list_instances(hub: str, where: InstanceFilter, *, token: str = "", size: in
         created_at, pk = read_token(token, hub, where)
         rows = rows.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, pk__lt=pk))
     size = max(1, min(size, PAGE_LIMIT))
-    found = list(rows.order_by("-created_at", "-id")[: size + 1])
-    more = len(found) > size
-    found = found[:size]
-    last = found[-1] if more else None
+    found = read_all(rows.order_by("-created_at", "-id")[: size + 1])
+    last = found[size - 1][0] if len(found) > size else None
     next_token = make_token(hub, last.created_at, last.pk, where) if last else ""
-    return InstancePage(rows=tuple(decoding.summary(row) for row in found), token=next_token)
+    return InstancePage(rows=tuple(decoding.summary(*row) for row in found[:size]), token=next_token)
 
 
 def find_instance(hub: str, instance_id: str) -> InstanceDetail | None:
     """Return the instance with its payloads, or None."""
-    row = details(named(hub, instance_id)).first()
-    return decoding.detail(row, read_input(row.pk, row.schedule.execution)) if row else None
+    found = read_one(details(named(hub, instance_id)))
+    if found is None:
+        return None
+    row, deferred = found
+    return decoding.detail(row, deferred, read_input(row.pk, row.schedule.execution))
 
 
 def get_instance(hub: str, instance_id: str) -> InstanceDetail:
@@ -60,8 +63,8 @@ def get_instance(hub: str, instance_id: str) -> InstanceDetail:
 
 def find_facts(hub: str, instance_id: str) -> InstanceFacts | None:
     """Return the instance without its payloads, or None."""
-    row = facts(named(hub, instance_id)).first()
-    return decoding.facts(row) if row else None
+    found = read_one(facts(named(hub, instance_id)))
+    return decoding.facts(*found) if found else None
 
 
 def get_facts(hub: str, instance_id: str) -> InstanceFacts:
@@ -91,14 +94,17 @@ def read_status(hub: str, instance_id: str) -> Status | None:
 
 
 def find_version(hub: str, instance_id: str) -> InstanceVersion | None:
-    """Return what tells whether anything of an instance has changed, or None if there is none. One small read."""
-    rows = named(hub, instance_id)
-    found = rows.values_list("schedule__execution", "schedule__position", "schedule__revision", "status").first()
-    return InstanceVersion(found[0], found[1], found[2], Status(found[3])) if found else None
+    """Return what tells whether anything of an instance has changed, or None if there is none. Two small reads."""
+    columns = ("pk", "schedule__execution", "schedule__position", "schedule__revision", "status")
+    found = named(hub, instance_id).values_list(*columns).first()
+    if found is None:
+        return None
+    pk, execution, position, revision, status = found
+    return InstanceVersion(execution, position, revision, Status(status), pk in find_deferred([pk]))
 
 
 def list_children(hub: str, instance_id: str, *, size: int = PAGE_SIZE) -> tuple[ChildSummary, ...]:
     """Return the instance's sub-orchestrations, oldest first."""
-    rows = Instance.objects.filter(hub__name=hub, parent__in=named(hub, instance_id))
+    rows = Instance.objects.filter(hub_id=key_of(hub), parent__in=named(hub, instance_id))
     values = rows.order_by("id").values_list("instance_id", "name", "status")[:size]
     return tuple(ChildSummary(instance_id=i, name=n, status=Status(s)) for i, n, s in values)

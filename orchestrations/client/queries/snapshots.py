@@ -11,7 +11,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 
 from orchestrations.client import decoding
-from orchestrations.client.queries.rows import summaries
+from orchestrations.client.queries.hubs import key_of
+from orchestrations.client.queries.rows import read_all, summaries
+from orchestrations.client.queries.stuck import find_deferred
 from orchestrations.client.status import InstanceSummary
 from orchestrations.errors import InvalidError
 from orchestrations.store.models import Instance
@@ -21,20 +23,22 @@ LIMIT = 200
 
 def make_snapshot(hub: str, instance_ids: Sequence[str]) -> str:
     """Return the snapshot of these instances, at most 200. One query."""
-    rows = Instance.objects.filter(hub__name=hub, instance_id__in=list(instance_ids)[:LIMIT])
+    rows = Instance.objects.filter(hub_id=key_of(hub), instance_id__in=list(instance_ids)[:LIMIT])
     return _pack(sorted(rows.values_list("pk", flat=True), reverse=True))
 
 
 def list_snapshot(hub: str, snapshot: str) -> tuple[InstanceSummary, ...]:
     """Return its instances that still exist, newest first. `InvalidError` for a damaged snapshot."""
-    rows = summaries(Instance.objects.filter(hub__name=hub, pk__in=_unpack(snapshot)))
-    return tuple(decoding.summary(row) for row in rows.order_by("-created_at", "-id"))
+    rows = summaries(Instance.objects.filter(hub_id=key_of(hub), pk__in=_unpack(snapshot)))
+    return tuple(decoding.summary(*row) for row in read_all(rows.order_by("-created_at", "-id")))
 
 
-def list_snapshot_revisions(hub: str, snapshot: str) -> dict[str, int]:
-    """Return instance id → revision of its instances that still exist, for tags."""
-    rows = Instance.objects.filter(hub__name=hub, pk__in=_unpack(snapshot)).order_by("-id")
-    return dict(rows.values_list("instance_id", "schedule__revision"))
+def list_snapshot_revisions(hub: str, snapshot: str) -> dict[str, tuple[int, bool]]:
+    """Return instance id → revision, and whether it is stuck on an activity, of those that still exist, for tags."""
+    rows = Instance.objects.filter(hub_id=key_of(hub), pk__in=_unpack(snapshot)).order_by("-id")
+    values = list(rows.values_list("pk", "instance_id", "schedule__revision"))
+    deferred = find_deferred(pk for pk, _, _ in values)
+    return {instance_id: (revision, pk in deferred) for pk, instance_id, revision in values}
 
 
 def _pack(keys: Iterable[int]) -> str:

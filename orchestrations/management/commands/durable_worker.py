@@ -9,15 +9,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from orchestrations import discovery
 from orchestrations.conf import default_queue
+from orchestrations.management import findings, output
 
 
 class Command(BaseCommand):
     """Starts and watches worker processes for one queue, and sweeps, until SIGTERM."""
 
     help = "Start worker processes for a queue and keep them running."
-    requires_system_checks: list[str] = []  # one app's mistake must not stop the work of all others; it is logged
+    requires_system_checks: list[str] = []  # the supervisor looks at them: `findings`
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -44,8 +44,15 @@ class Command(BaseCommand):
         low, high = (int(bound) for bound in RANGES["THREADS"])
         self._check("--workers", options["workers"], 1, 256)
         self._check("--threads", low if threads is None else threads, low, high)
-        discovery.log_problems()
+        self._check_all()
         sys.exit(Supervisor(queue, options["workers"], threads).run())
+
+    def _check_all(self) -> None:
+        fatal = findings.report()
+        for text in fatal:
+            output.print_error(self.stderr, text)
+        if fatal:
+            sys.exit(output.USAGE)
 
     def _check(self, option: str, value: int, low: int, high: int) -> None:
         if not low <= value <= high:

@@ -17,7 +17,7 @@ class _OfInstance(Kind):
     def tag(self, data: PageData, region: Region, actor: Actor) -> object | None:
         """Change with execution and revision."""
         version = data.version(region.instance_id)
-        return version and (version.execution_id, version.revision)
+        return version and (version.execution_id, version.revision, version.is_deferred)
 
 
 class Summary(_OfInstance):

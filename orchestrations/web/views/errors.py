@@ -12,6 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
+from orchestrations.control.actors import actor_from_user
+
 RETRY_SECONDS = 5
 
 
@@ -28,7 +30,8 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer an address that leads nowhere, with a way back or out."""
     said = str(exception.args[0]) if exception.args and isinstance(exception.args[0], str) else ""
-    return render(request, "404.html", {"said": said}, status=404)
+    actor = actor_from_user(getattr(request, "user", None))
+    return render(request, "404.html", {"said": said, "has_no_role": bool(actor and not actor.roles)}, status=404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

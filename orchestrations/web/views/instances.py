@@ -132,7 +132,7 @@ def show_event(request: HttpRequest, actor: Actor, hub: str, instance_id: str, s
         raise Http404(f"The history of '{instance_id}' has no event {sequence}.")
     event = histories.present(page.rows)[0]
     members = contents.members(page.rows[0].members)
-    context = {"event": event, "members": members, "instance_id": instance_id, "total": page.total}
+    context = {"event": event, "members": members, "instance_id": instance_id, "section": "instances"}
     if responses.is_htmx(request):
         return responses.fragment(render_to_string("orchestrations/instances/_members.html", context))
     return responses.page(request, "orchestrations/instances/event.html", context, actor, hub)
@@ -150,10 +150,10 @@ def show_payload(request: HttpRequest, actor: Actor, hub: str, instance_id: str,
         response["Content-Disposition"] = f'attachment; filename="{name}.json"'
         return responses.private(response)
     view = contents.payload(hub, instance_id, name, text, whole=True)
-    context = {"payload": view, "instance_id": instance_id, "is_page": True}
+    context = {"payload": view, "instance_id": instance_id, "section": "instances", "is_more": True}
     if responses.is_htmx(request):
         return responses.fragment(render_to_string("orchestrations/instances/_payload.html", context))
-    return responses.page(request, "orchestrations/instances/payload.html", context, actor, hub)
+    return responses.page(request, "orchestrations/instances/payload.html", {**context, "is_page": True}, actor, hub)
 
 
 @require_safe
