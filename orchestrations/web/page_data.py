@@ -89,6 +89,11 @@ class PageData:
         key = ("history", instance_id, start, size)
         return self._once(key, lambda: queries.list_history(self.hub, instance_id, start=start, size=size))
 
+    def names(self, instance_id: str, numbers: frozenset[int], before: int) -> dict[int, str]:
+        """Return the names of decisions that lie before a chunk of the history."""
+        key = ("names", instance_id, numbers, before)
+        return self._once(key, lambda: queries.find_names(self.hub, instance_id, numbers, before=before))
+
     def children(self, instance_id: str) -> tuple[ChildSummary, ...]:
         """Return an instance's children."""
         return self._once(("children", instance_id), lambda: queries.list_children(self.hub, instance_id))
