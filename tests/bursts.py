@@ -16,7 +16,8 @@ from orchestrations.client.client import DurableClient
 from orchestrations.client.status import OrchestrationStatus
 from orchestrations.conf import default_queue
 from orchestrations.engine.state import Status
-from orchestrations.runtime.bursts import Burst, WorkerState
+from orchestrations.runtime.bursts import Burst
+from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store import clock
 from orchestrations.store.signals import work_available
 

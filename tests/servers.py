@@ -66,7 +66,12 @@ def database_kind() -> str:
 
 def is_first_variant() -> bool:
     """Return whether this is the run on SQLite with live bodies, in which what depends on neither is tested once."""
-    return database_kind() == "sqlite" and os.environ.get("DURABLE_ALWAYS_REPLAY", "0") in {"", "0"}
+    return database_kind() == "sqlite" and not always_replays()
+
+
+def always_replays() -> bool:
+    """Return whether this run replays in every turn."""
+    return os.environ.get("DURABLE_ALWAYS_REPLAY", "0") not in {"", "0"}
 
 
 def environment() -> dict[str, str]:

@@ -26,7 +26,7 @@ from orchestrations.engine.events import (
 from orchestrations.engine.state import Status
 from orchestrations.engine.times import Duration
 from orchestrations.errors import DeadlockError, InstanceNotFoundError, LimitExceededError, WrongStatusError
-from orchestrations.store import clock, hubs, inbox, instances, processes, reuse
+from orchestrations.store import births, clock, hubs, inbox, instances, processes, reuse
 from orchestrations.store.inbox import NewMessage
 from orchestrations.store.models import EventReceipt
 
@@ -67,7 +67,7 @@ class DurableClient:
             registry.get(ORCHESTRATOR, wanted, version)
         arguments.check_choice(if_exists, _POLICIES)
         now = clock.now()
-        new = instances.NewInstance(
+        new = births.NewInstance(
             instance_id=ids.check_instance_id(uuid.uuid4().hex if instance_id is None else instance_id),
             name=wanted,
             queue=queue_name(self.hub),

@@ -13,56 +13,20 @@ from orchestrations import telemetry
 from orchestrations.authoring.registry import ACTIVITY, ORCHESTRATOR
 from orchestrations.conf import conf
 from orchestrations.faults import crashpoint
-from orchestrations.runtime.activities import ActivityRunner
 from orchestrations.runtime.commits import commit_safely
-from orchestrations.runtime.fleet import Fleet
 from orchestrations.runtime.in_hand import ActivitiesInHand
-from orchestrations.runtime.lanes import Lanes
-from orchestrations.runtime.live_bodies import LiveBodies
-from orchestrations.runtime.pace import Pace
 from orchestrations.runtime.retries import through_locks
-from orchestrations.runtime.surroundings import Surroundings
 from orchestrations.runtime.turns import MISSING_FUNCTION, Held, Parked, run_turn
-from orchestrations.runtime.watch import Watch
+from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store import claims, clock, histories, leases, looks, losses
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
+from orchestrations.store.births import capability_of
 from orchestrations.store.claims import ClaimLimits
-from orchestrations.store.instances import capability_of
 from orchestrations.store.looks import Question
 
 HISTORY_BYTES = 32 * 1024 * 1024
 """How much history a round loads at most; what is above it waits in our hands for the next round."""
-
-
-class WorkerState:
-    """What a worker process keeps between bursts: id, cache, pace. Nothing of it is needed for correctness."""
-
-    def __init__(
-        self, owner: str, fingerprint: str = "", watch: Watch | None = None, threads: int | None = None
-    ) -> None:
-        self.owner, self.fingerprint, self.watch = owner, fingerprint, watch
-        self.fleet = Fleet()
-        self.pace = Pace(conf.CLAIM_SECONDS, conf.RESULT_GROUP_SIZE * 2)
-        self.surroundings = Surroundings()
-        self.bodies = LiveBodies(0 if conf.ALWAYS_REPLAY else conf.LIVE_BODIES, self.surroundings.close_body)
-        self.runner = ActivityRunner(owner, self.pace, watch, self.surroundings)
-        self.lanes = Lanes(owner, self.surroundings, watch, threads)
-
-    @property
-    def is_spoilt(self) -> bool:
-        """True once the process is to be replaced."""
-        return self.runner.is_spoilt or self.lanes.is_spoilt
-
-    def move(self) -> None:
-        """Tell the supervisor that the worker makes progress, or it will not renew its leases."""
-        if self.watch is not None:
-            self.watch.move()
-
-    def close(self) -> None:
-        """Close the bodies and end the lanes."""
-        self.bodies.clear()
-        self.lanes.close()
 
 
 class Burst:

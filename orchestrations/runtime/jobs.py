@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 from orchestrations import telemetry
-from orchestrations.runtime.bursts import Burst, WorkerState
+from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.wake import release_token
+from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store.signals import burst_ended
 
 KIND = "work"

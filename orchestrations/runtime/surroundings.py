@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
@@ -39,8 +40,15 @@ IDLE = 0
 _handler_of: Callable[[int], Any] = _signal.getsignal
 """What `signal.getsignal` calls; its search for an enum's name takes longer than all the rest together."""
 
+AUDITED = frozenset({"os.chdir", "resource.setrlimit", "resource.prlimit"})
+"""Events of the interpreter by which it is known that directory or limits may have changed, without a system call."""
+
+_touched: set[int] = set()
+"""Threads that have made such a change since the last look."""
+
 _contexts: WeakKeyDictionary[Any, Context] = WeakKeyDictionary()
 _inherited: list[Any] = []
+_is_child = False
 
 
 def context_of(owner: Any) -> Context:
@@ -58,7 +66,6 @@ class Surroundings:
     """
 
     def __init__(self) -> None:
-        self._pid = os.getpid()
         self._folder = os.getcwd()
         self._umask = os.umask(0o077)
         os.umask(self._umask)
@@ -84,15 +91,12 @@ class Surroundings:
             self.restore()
 
     def end_child(self) -> None:
-        """End the process if it is a fork of the one in which this was made."""
-        if os.getpid() != self._pid:
+        """End the process if user code has forked it."""
+        if _is_child:
             os._exit(FORKED_EXIT)
 
     def _restore_process(self) -> list[str]:
-        found = []
-        if _folder() != self._folder:
-            self._mend(lambda: os.chdir(self._folder))
-            found.append("changed the working directory")
+        found = self._restore_place() if _touched else []
         if os.umask(self._umask) != self._umask:
             found.append("changed the umask")
         if sys.getrecursionlimit() != self._recursion:
@@ -104,10 +108,20 @@ class Surroundings:
         if signal.getitimer(signal.ITIMER_REAL)[0]:
             signal.setitimer(signal.ITIMER_REAL, 0)
             found.append("left an alarm pending")
+        return found
+
+    def _restore_place(self) -> list[str]:
+        """Restore directory and limits; it is this thread's doing only if this thread has changed them."""
+        found = []
+        if _folder() != self._folder:
+            self._mend(lambda: os.chdir(self._folder))
+            found.append("changed the working directory")
         if [resource.getrlimit(limit) for limit in LIMITS] != self._limits:
             self._mend(self._restore_limits)
             found.append("changed a resource limit")
-        return found
+        is_ours = threading.get_ident() in _touched
+        _touched.clear()
+        return found if is_ours else []
 
     def _restore_handlers(self) -> None:
         for number, handler in zip(SIGNALS, self._handlers, strict=True):
@@ -156,6 +170,20 @@ def part_from_forks() -> None:
     It shares no connection with its parent, and dies of the signals that a worker would take for requests.
     """
     os.register_at_fork(after_in_child=_become_stranger)
+
+
+def _note_change(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in AUDITED:
+        _touched.add(threading.get_ident())
+
+
+def _note_fork() -> None:
+    global _is_child
+    _is_child = True
+
+
+sys.addaudithook(_note_change)
+os.register_at_fork(after_in_child=_note_fork)
 
 
 def _become_stranger() -> None:

@@ -32,10 +32,11 @@ from orchestrations.authoring.registry import KINDS, registry
 from orchestrations.engine.failures import FailureDetails
 from orchestrations.faults import crashpoint
 from orchestrations.runtime import queues, surroundings
-from orchestrations.runtime.bursts import Burst, WorkerState
+from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.jobs import take_hint
 from orchestrations.runtime.retries import through_outage
 from orchestrations.runtime.watch import State, Watch
+from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store import clock, leases, processes
 
 SPOILT_EXIT, BROKEN_EXIT, ORPHAN_EXIT = 3, 4, 5

@@ -12,10 +12,10 @@ from orchestrations.engine.events import (
 from orchestrations.engine.failures import FailureDetails
 from orchestrations.engine.state import Status
 from orchestrations.errors import InstanceExistsError, LimitExceededError
-from orchestrations.store import families, instances
+from orchestrations.store import births, families, instances
 from orchestrations.store.batch import TurnCommit
+from orchestrations.store.births import NewInstance
 from orchestrations.store.inbox import NewMessage, Target
-from orchestrations.store.instances import NewInstance
 from orchestrations.store.models import Gate
 from orchestrations.store.recipients import Recipients
 from orchestrations.store.signals import announce_work
@@ -55,7 +55,7 @@ def create(commits: Sequence[TurnCommit], recipients: Recipients) -> list[NewMes
 
 def _insert(accepted: dict[tuple[int, str], Wanted], recipients: Recipients) -> list[NewMessage]:
     news = {key: _new(c, event) for key, (c, event) in accepted.items()}
-    created = instances.insert_all(list(news.values()))
+    created = births.insert_all(list(news.values()))
     counts: dict[str, int] = {}
     for key, pk in created.items():
         new = news[key]

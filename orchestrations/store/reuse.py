@@ -7,8 +7,9 @@ from datetime import datetime
 from django.db import connection
 
 from orchestrations.errors import InstanceExistsError
-from orchestrations.store import families, inbox, instances
-from orchestrations.store.instances import Known, NewInstance
+from orchestrations.store import births, families, inbox, instances
+from orchestrations.store.births import NewInstance
+from orchestrations.store.instances import Known
 from orchestrations.store.signals import announce_work
 
 REPLACE_TERMINAL, ERROR, RETURN_EXISTING, REPLACE_ANY = "replace_terminal", "error", "return_existing", "replace_any"
@@ -21,7 +22,7 @@ def create(new: NewInstance, policy: str) -> str:
     `InstanceExistsError` where `policy` does not replace the instance that has the id.
     """
     assert connection.in_atomic_block, "create() must be called in a transaction"
-    while not instances.insert_all([new]):
+    while not births.insert_all([new]):
         known = instances.find_all([new.key]).get(new.key)
         if known is None:
             continue  # it has gone in between

@@ -83,13 +83,15 @@ def test_migrations_say_what_the_models_say() -> None:
 
 def test_every_index_says_which_query_it_is_for() -> None:
     """In a comment above it."""
-    text = (ROOT / "orchestrations/store/models.py").read_text().splitlines()
-    bare = [
-        number
-        for number, line in enumerate(text, 1)
-        if "models.Index(" in line and not _has_comment_above(text, number - 1)
+    found = [
+        (f"{source.name}:{number}", _has_comment_above(lines, number - 1))
+        for source in modules("orchestrations/store/models")
+        for lines in [source.text.splitlines()]
+        for number, line in enumerate(lines, 1)
+        if "models.Index(" in line
     ]
-    assert bare == []
+    assert found
+    assert [place for place, has_comment in found if not has_comment] == []
 
 
 def _has_comment_above(lines: list[str], place: int) -> bool:

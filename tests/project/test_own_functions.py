@@ -7,18 +7,18 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests import servers
 from tests.project.test_launcher import Copy, run_copy
 from tests.project.test_watch import wait_for
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not servers.is_first_variant(), reason="a copy has a home and a database of its own"),
-]
+pytestmark = pytest.mark.slow
+once = pytest.mark.skipif(not servers.is_first_variant(), reason="depends neither on the database nor on replay")
 
 DURABLE = """
 from orchestrations import DurableClient, activity, orchestrator
@@ -88,10 +88,24 @@ def start(copy: Copy, name: str, *arguments: str) -> str:
     return done.stdout.strip() or done.stderr
 
 
-def test_own_functions_run_change_and_stay(tmp_path: Path, code: Path) -> None:
+@pytest.fixture
+def database() -> Iterator[dict[str, str]]:
+    """A database of its own for a copy: its home's, or a new one on the run's PostgreSQL."""
+    if servers.database_kind() == "sqlite":
+        yield {}
+        return
+    name = f"own_{os.getpid()}"
+    with psycopg.connect(servers.postgres_url("postgres"), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield {"DATABASE_URL": servers.postgres_url(name)}
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.mark.skipif(servers.always_replays(), reason="does not depend on replay")
+def test_own_functions_run_change_and_stay(tmp_path: Path, code: Path, database: dict[str, str]) -> None:
     apps = f"{code}/shop,{code}/flows.py,{code}/twins.py"
     home = tmp_path / "home"
-    with run_copy(home, "--apps", apps, DURABLE_SAMPLES="0") as copy:
+    with run_copy(home, "--apps", apps, DURABLE_SAMPLES="0", **database) as copy:
         copy.wait_until_welcome()
         assert copy.is_ready()
         assert copy.said().count(f"flows cannot be used: {code}/flows.py, line 8: SyntaxError: invalid syntax") == 1
@@ -109,13 +123,13 @@ def test_own_functions_run_change_and_stay(tmp_path: Path, code: Path) -> None:
     assert "warning: No worker runs here. It waits until one does: " in done.stderr
 
     (code / "flows.py").unlink()
-    with run_copy(home) as again:
+    with run_copy(home, **database) as again:
         again.wait_until_welcome(count=2)
         assert f"your functions are in {code}/shop, {code}/flows.py, {code}/twins.py" in again.said()
         wait_for(lambda: "Completed" in again.manage("durable", "status", "late").stdout)
         assert f"{code}/flows.py cannot be used: there is no {code}/flows.py" in again.said()
         assert again.stop() == 0
-    with run_copy(home, "--apps", "") as empty:
+    with run_copy(home, "--apps", "", **database) as empty:
         empty.wait_until_welcome(count=3)
         assert "Order" not in empty.manage("durable", "functions").stdout
 
@@ -152,6 +166,7 @@ def sells(copy: Copy, wanted: object) -> bool:
         return False
 
 
+@once
 def test_whatever_part_of_an_app_is_broken_all_others_run(tmp_path: Path, code: Path) -> None:
     parts = {"one": "__init__", "two": "models", "three": "apps", "four": "durable", "five": "migrations/0001_initial"}
     for name, part in parts.items():
@@ -175,6 +190,7 @@ def test_whatever_part_of_an_app_is_broken_all_others_run(tmp_path: Path, code: 
             assert sum(line.endswith(f"cannot be used: {reason}.") for line in lines) == 1, name
 
 
+@once
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -194,6 +210,7 @@ def test_make_refuses_an_app_that_is_not_there_in_one_line(tmp_path: Path, text:
     assert "Traceback" not in done.stderr
 
 
+@once
 def test_a_foreign_settings_module_is_refused_and_one_made_from_ours_is_used(tmp_path: Path, code: Path) -> None:
     (code / "theirs.py").write_text("SECRET_KEY = 'x'\n")
     (code / "mine.py").write_text("from durableweb.settings import *\nDURABLE_MODULES = ['flows']\n")

@@ -14,9 +14,10 @@ from django.test import override_settings
 from orchestrations.client.client import DurableClient
 from orchestrations.conf import conf
 from orchestrations.errors import DurableError
-from orchestrations.runtime.bursts import Burst, WorkerState
+from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.jobs import KIND, take_hint
 from orchestrations.runtime.sweeper import Sweeper
+from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store import clock, hubs
 from tests.protocol import records
 from tests.protocol.bus import Bus, nobody_watching

@@ -11,10 +11,11 @@ from redis.exceptions import RedisError
 
 from orchestrations.faults import crashpoint
 from orchestrations.runtime import surroundings
-from orchestrations.runtime.bursts import Burst, WorkerState
+from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.jobs import KIND, take_hint
 from orchestrations.runtime.retries import through_outage
 from orchestrations.runtime.watch import Watch
+from orchestrations.runtime.worker_state import WorkerState
 from tests.protocol.processes import Actor, Killed, Process
 from tests.protocol.world import Violation, World
 

@@ -13,7 +13,8 @@ from orchestrations.client.queries.filters import InstanceFilter
 from orchestrations.client.status import Blocked
 from orchestrations.conf import default_queue
 from orchestrations.engine.state import Status
-from orchestrations.runtime.bursts import Burst, WorkerState
+from orchestrations.runtime.bursts import Burst
+from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store import clock, leases, processes
 from orchestrations.store.models import ActivityTask, Schedule
 from tests.bursts import burst_once, drain, new_worker, status_of

@@ -14,7 +14,8 @@ from django.test import override_settings
 from orchestrations import activity
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
-from orchestrations.runtime.bursts import Burst, WorkerState
+from orchestrations.runtime.bursts import Burst
+from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store.models import ActivityTask, HistoryEvent, TaskHub
 from tests.bursts import burst_once, drain, new_worker, run, status_of
 
