@@ -11,7 +11,7 @@ CHECKED := orchestrations durableweb tests
 export PORT DURABLE_HOME DATABASE_URL REDIS_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt e2e bench chaos clean setup setup-dev
+.PHONY: help run test check fmt e2e bench chaos simulate clean setup setup-dev
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: setup-dev ## measure; prints each figure with its ratio to a ground figur
 
 chaos: setup-dev ## kill, stop and interrupt processes, break databases and the queue, for their full length (minutes)
 	@DURABLE_CHAOS=full $(BIN)/python -m tests.run --only chaos -s $(ARGS)
+
+simulate: setup-dev ## run SEEDS=100000 simulations of the protocol, two at a time (about an hour)
+	@$(BIN)/python -m tests.protocol --seeds $(or $(SEEDS),100000) --first $(or $(FIRST),0) --jobs 2
 
 clean: ## remove what was installed and cached; data in .durable/ stays
 	@rm -rf $(VENV) node_modules build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -8,16 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import connection
-from django.db.backends.signals import connection_created
-
 from orchestrations.store import hubs
 from tests.protocol.bus import nobody_watching
 from tests.protocol.processes import Actor
 from tests.protocol.programs import EVERYTHING
 from tests.protocol.simulation import Simulation
 from tests.protocol.world import Violation, World
-from tests.taps import Execute, tapped
+from tests.taps import Execute, tapped, unflushed
 
 ACTORS = 5
 
@@ -83,24 +80,18 @@ class StoryHandler(logging.Handler):
 @contextmanager
 def opened() -> Iterator[Arena]:
     """Open an arena. Nothing in it needs to outlive a power cut, and no page watches."""
-    connection_created.connect(_forgo_flushes)
-    connection.close()
+    logger = logging.getLogger("orchestrations")
     hubs.forget()
-    arena = Arena()
-    logger, handler = logging.getLogger("orchestrations"), StoryHandler(arena)
-    logger.addHandler(handler)
-    logger.propagate = False
-    try:
-        with nobody_watching(), tapped(arena.on_statement, arena.on_commit):
-            yield arena
-    finally:
-        logger.propagate = True
-        logger.removeHandler(handler)
-        arena.close()
-        connection_created.disconnect(_forgo_flushes)
-        hubs.forget()
-
-
-def _forgo_flushes(sender: Any, connection: Any, **_: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA synchronous=OFF")
+    with unflushed(), nobody_watching():
+        arena = Arena()
+        handler = StoryHandler(arena)
+        logger.addHandler(handler)
+        logger.propagate = False
+        try:
+            with tapped(arena.on_statement, arena.on_commit):
+                yield arena
+        finally:
+            logger.propagate = True
+            logger.removeHandler(handler)
+            arena.close()
+            hubs.forget()

@@ -13,6 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import CodeType, FunctionType
+from typing import Any
+
+from django.db import connection
+
+from orchestrations.faults import crashpoint
 
 
 @dataclass(frozen=True)
@@ -69,17 +74,238 @@ def planted(mutant: Mutant) -> Iterator[None]:
             function.__code__ = code
 
 
+def break_in_two() -> None:
+    """Commit what the transaction has done so far, for bugs that make two of one."""
+    raw: Any = connection.connection
+    raw.commit()
+    crashpoint("between-two-transactions")
+    raw.execute("BEGIN IMMEDIATE")
+
+
 RUNTIME, STORE, ENGINE = "orchestrations.runtime", "orchestrations.store", "orchestrations.engine"
+TWO = "__import__('tests.protocol.mutants').protocol.mutants.break_in_two()"
+SOON = "clock.now() + __import__('datetime').timedelta(seconds=2)"
+
+
+def _bug(what: str, budget: int, target: str, old: str, new: str, *kinds: str) -> Mutant:
+    return Mutant(what, budget, (Patch(target, old, new),), kinds)
+
 
 MUTANTS = {
-    "no-sweeper": Mutant(
-        "nobody looks for work that is due and nobody's",
-        40,
-        (Patch(f"{RUNTIME}.sweeper:Sweeper.sweep", "found.items()", "()"),),
+    "no-fence": _bug(
+        "commits are not fenced by owner and epoch",
+        160,
+        f"{STORE}.commit:_is_ours",
+        "target is not None and target.lease_owner == lease.owner and target.lease_epoch == lease.epoch",
+        "target is not None",
     ),
-    "stale-body": Mutant(
+    "blind-settle": _bug(
+        "results are settled without a look at the activity's lease",
+        1000,
+        f"{STORE}.activities:settle",
+        "r.activity.id in ours\n",
+        "True\n",
+    ),
+    "no-dedup": _bug(
+        "an event that is sent again is stored again",
+        60,
+        f"{STORE}.instances:accept_event",
+        "return bool(",
+        "return True or bool(",
+        "event",
+        "timed-event",
+    ),
+    "no-sweeper": _bug(
+        "nobody looks for work that is due and nobody's",
+        50,
+        f"{RUNTIME}.sweeper:Sweeper.sweep",
+        "found.items()",
+        "()",
+    ),
+    "split-commit": _bug(
+        "what a turn takes and what it sends are two transactions",
+        270,
+        f"{STORE}.commit:_commit",
+        "_remove(live)\n",
+        f"_remove(live)\n        {TWO}\n",
+    ),
+    "early-dispatch": _bug(
+        "activities are handed out before the turn is committed",
+        190,
+        f"{STORE}.commit:_commit",
+        "        advance.write(",
+        f"        {TWO}\n        advance.write(",
+    ),
+    "early-timer": Mutant(
+        "a worker goes by a clock that is ahead",
+        60,
+        (
+            Patch(f"{RUNTIME}.bursts:Burst._claim", "limits, clock.now())", f"limits, {SOON})"),
+            Patch(f"{RUNTIME}.bursts:Burst._load", "clock.now()", SOON),
+        ),
+        ("timer", "timed-event"),
+    ),
+    "early-ack": _bug(
+        "messages are removed when they are loaded",
+        30,
+        f"{RUNTIME}.bursts:Burst._load",
+        "waiting = looks.look(questions, clock.now())\n",
+        "waiting = looks.look(questions, clock.now())\n"
+        "    from orchestrations.store.models import InboxMessage\n"
+        "    InboxMessage.objects.filter(instance__in=[held.key for held in fresh], not_before=None).delete()\n",
+    ),
+    "one-event": _bug(
+        "a name's buffer holds one event",
+        650,
+        f"{ENGINE}.mailbox:Mailbox.put",
+        "self._raised.setdefault(name, deque()).append((self._arrived, event))",
+        "self._raised[name] = deque([(self._arrived, event)])",
+        "event",
+        "activity",
+        "slow",
+    ),
+    "claim-clears-due": _bug(
+        "the claim clears due_at",
+        30,
+        f"{STORE}.claims:_claim_instances",
+        "SET lease_owner = %s,",
+        "SET due_at = NULL, lease_owner = %s,",
+    ),
+    "blind-update": _bug(
+        "the commit sets due_at without a look at what waits",
+        30,
+        f"{STORE}.advance:_schedule_of",
+        "answer.waiting.due_at(status, now) if is_live else None",
+        "None",
+    ),
+    "lost-plans": _bug(
+        "a batch applies plans whose lease was lost, if one of its plans is still good",
+        850,
+        f"{STORE}.commit:_commit",
+        "c.key in lost or not _is_ours(c, to.targets)",
+        "c.key in lost or not any(_is_ours(one, to.targets) for one in commits)",
+    ),
+    "stale-body": _bug(
         "a live body is used although somebody else has turned the instance",
-        300,
-        (Patch(f"{RUNTIME}.live_bodies:LiveBodies.take", "if key == (", "if turn or key == ("),),
+        1150,
+        f"{RUNTIME}.live_bodies:LiveBodies.take",
+        "if key == (",
+        "if turn or key == (",
+    ),
+    "first-tells": _bug(
+        "after a lost answer to COMMIT the first plan tells for its batch, though its lease was lost",
+        5000,
+        f"{RUNTIME}.commits:_are_stored",
+        "for held, events in plans)",
+        "for held, events in plans[:1])",
+    ),
+    "foreign-result": _bug(
+        "a burst gives the result of an ended execution to the one that continues it",
+        260,
+        f"{RUNTIME}.turns:Held.awaits",
+        "self.claimed.facts.execution_id == execution",
+        "True",
+    ),
+    "late-result": _bug(
+        "a result reaches an execution that has ended",
+        100,
+        f"{STORE}.inbox:Target.takes",
+        'self.is_live and execution in ("", self.execution)',
+        "True",
+    ),
+    "forgotten-result": _bug(
+        "an instance that is claimed again drops the results in hand",
+        6000,
+        f"{RUNTIME}.bursts:Burst._load",
+        "self._hand.elsewhere += before.results",
+        "pass",
+        *("race", "fan", "timed-event", "event"),
+    ),
+    "look-before-clearing": Mutant(
+        "a commit looks at the inbox before what goes away has gone, and is surprised by what is not there any more",
+        30,
+        (
+            Patch(
+                f"{STORE}.commit:_commit",
+                "        _remove(live)\n"
+                "        messages = _create(kept, to, now)\n"
+                "        found = _look(kept, now, until)\n",
+                "        messages = _create(kept, to, now)\n"
+                "        found = _look(kept, now, until)\n"
+                "        _remove(live)\n",
+            ),
+            Patch(f"{STORE}.commit:_remove", "raise _PlansLost({consumed[key] for key in missing})", "raise KeyError"),
+        ),
+    ),
+    "kept-messages": _bug(
+        "an ended execution leaves its timers and late outcomes",
+        100,
+        f"{STORE}.endings:withdraw_messages",
+        "if not seen:",
+        "if True:",
+    ),
+    "twins": _bug(
+        "of two children with one id in one commit the first is forgotten",
+        100,
+        f"{STORE}.children:create",
+        "elif key in accepted:",
+        "elif False:",
+    ),
+    "unaddressed": _bug(
+        "what a turn starts cannot be written to in the same turn",
+        100,
+        f"{STORE}.recipients:Recipients.add",
+        "self._added[hub_id, instance_id] = target.id",
+        "pass",
+    ),
+    "outcome-first": _bug(
+        "a turn's outcome overtakes the events that it has sent",
+        170,
+        f"{STORE}.outbox:messages_of",
+        "return [*found, *_outcome(c, recipients)]",
+        "return [*_outcome(c, recipients), *found]",
+    ),
+    "deaf-park": _bug(
+        "an instance is parked without a look at the management that waits",
+        3000,
+        f"{STORE}.leases:park",
+        "now if inbox.has_control(row.instance_id) else due_at",
+        "due_at",
+        "deviate",
+    ),
+    "late-resume": _bug(
+        "a resume that is ahead of the commit's clock is forgotten",
+        1300,
+        f"{STORE}.looks:question",
+        " AND l.is_control",
+        " AND FALSE",
+    ),
+    "silent-replacement": _bug(
+        "the parent of a live child that is replaced hears nothing",
+        870,
+        f"{STORE}.reuse:_make_room",
+        "if own.is_live and known.parent is not None",
+        "if False and known.parent is not None",
+        "shared",
+        "replacing",
+    ),
+    "wrong-hub": _bug(
+        "activities go to the worker's hub, not to their instance's",
+        190,
+        f"{RUNTIME}.turns:_run_turn",
+        "queue_name(held.claimed.hub,",
+        "queue_name('main',",
+    ),
+    "twice": _bug(
+        "what may run at most once runs again after a loss",
+        70,
+        f"{RUNTIME}.activities:ActivityRunner.prepare",
+        "if not function.at_most_once:",
+        "if True:",
+        "once",
     ),
 }
+"""Within so many seeds each is found: about three times what finds it in 99.9 % of all sequences of seeds, as measured.
+
+A lease that is ignored where commits are fenced, and hints that are lost, are no bugs: they cost time and effects only.
+"""

@@ -33,6 +33,11 @@ _HAS_WORK = f"""
 _HAS_DUE = f"""
     SELECT EXISTS (SELECT 1 FROM {_SCHEDULE} WHERE due_at IS NOT NULL OR lease_owner <> '')
         OR EXISTS (SELECT 1 FROM {_ACTIVITY})"""
+_PLACES = f"SELECT instance_id, lease_owner, execution, position FROM {_SCHEDULE}"
+_SETTLED_BUT_OPEN = f"""
+    SELECT a.name, a.execution, a.sequence, a.attempt FROM {_ACTIVITY} a JOIN {_INBOX} m
+        ON m.instance_id = a.instance_id AND m.sender = 'task/' || a.execution || '/' || a.attempt
+        AND m.sender_sequence = a.sequence"""
 _OPEN = f"SELECT execution, sequence, attempt FROM {_ACTIVITY}"
 
 
@@ -78,6 +83,21 @@ def overlooked(now: datetime) -> str:
     """Return which instance has a message that counts, yet is not due for it; an empty text if there is none."""
     with connection.cursor() as cursor:
         cursor.execute(_OVERLOOKED, [sql.write_time(now)] * 2)
+        row = cursor.fetchone()
+    return str(row) if row else ""
+
+
+def places() -> dict[int, tuple[str, str, int]]:
+    """Return instance → who leases it, its execution and the position of its history."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PLACES)
+        return {key: (owner, execution, position) for key, owner, execution, position in cursor.fetchall()}
+
+
+def settled_but_open() -> str:
+    """Return an attempt whose outcome is on its way although it waits or runs; an empty text if there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SETTLED_BUT_OPEN)
         row = cursor.fetchone()
     return str(row) if row else ""
 

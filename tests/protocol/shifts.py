@@ -14,14 +14,17 @@ from django.test import override_settings
 from orchestrations.client.client import DurableClient
 from orchestrations.conf import conf
 from orchestrations.errors import DurableError
+from orchestrations.runtime import surroundings
 from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.jobs import KIND, take_hint
 from orchestrations.runtime.sweeper import Sweeper
 from orchestrations.runtime.worker_state import WorkerState
-from orchestrations.store import clock, hubs
+from orchestrations.store import clock, hubs, leases
 from tests.protocol import records
 from tests.protocol.bus import Bus, nobody_watching
+from tests.protocol.processes import Killed
 from tests.protocol.world import SimulatedClock
+from tests.taps import unflushed
 
 ROUNDS = 200
 IDLE_SECONDS = 1.0
@@ -36,6 +39,7 @@ class Shift:
     def __init__(self) -> None:
         self._clock = SimulatedClock()
         self._bus = Bus(self._clock.now, listeners=1)
+        self._count = 0
         self.is_acting = False
         """True while the code under test has the word, and not the test."""
 
@@ -48,9 +52,10 @@ class Shift:
             stack.enter_context(clock.kept_by(self._clock))
             stack.enter_context(self._bus.connected())
             stack.enter_context(nobody_watching())
+            stack.enter_context(unflushed())
             stack.enter_context(override_settings(DURABLE_BURST_SECONDS=60.0))
             self._sweeper = Sweeper()
-            self._worker = WorkerState("worker", "code")
+            self._hire()
             yield
             self._worker.close()
 
@@ -59,8 +64,8 @@ class Shift:
         for _ in range(TRIES):
             try:
                 self._act(lambda: deed(DurableClient()))
-            except DatabaseError:
-                connection.close()
+            except (DatabaseError, Killed):
+                surroundings.forget(connection)
             except DurableError as error:
                 if error.code != "instance.terminal":
                     raise
@@ -82,22 +87,31 @@ class Shift:
                 self._supervise(self._sweeper.sweep)
         raise AssertionError(f"There is still work after {ROUNDS} rounds: {records.statuses()}")
 
+    def _hire(self) -> None:
+        self._count += 1
+        self._worker = WorkerState(f"worker-{self._count}", "code")
+
     def _burst(self, queue: str, token: int) -> None:
-        """Run a burst; after an error of the database let go of what it held, as a worker does."""
+        """Run a burst; let go of what it held after an error of the database; after a death hire another worker."""
         burst = Burst(self._worker, queue)
         try:
             self._act(lambda: take_hint(self._worker, queue, KIND, f"{queue}/{token}", burst))
         except DatabaseError:
             self._worker.bodies.clear()
-            connection.close()
+            surroundings.forget(connection)
             self._supervise(burst.give_up)
+        except Killed:
+            surroundings.forget(connection)
+            dead = self._worker.owner
+            self._hire()
+            self._supervise(lambda: leases.lose(dead, None, None, clock.now()))
 
     def _supervise(self, act: Callable[[], object]) -> None:
         """Do what goes on after an outage: after an error it is tried again."""
         try:
             self._act(act)
-        except DatabaseError:
-            connection.close()
+        except (DatabaseError, Killed):
+            surroundings.forget(connection)
             self._clock.sleep(IDLE_SECONDS)
             self._act(act)
 

@@ -115,9 +115,9 @@ class Simulation:
         place = self.random.choice(ready)
         hints = self.world.bus.hints[place.queue]
         token = self.random.choice(hints)
-        if not self.world.happens(0.1):
+        if not self.world.happens("hint", 0.1):
             hints.remove(token)
-        if self.world.happens(0.03):
+        if self.world.happens("hint", 0.03):
             return self.world.tell(f"a hint to {place.queue} is lost")
         self.world.tell(f"{place.owner} takes a hint of {place.queue}")
         return place.take(token)
@@ -128,9 +128,11 @@ class Simulation:
         if not busy:
             return self._take_hint()
         place = self.random.choice(busy)
-        if self.world.happens(0.01):
+        if self.world.happens("zombie", 0.03):
+            return self._take_from(place)
+        if self.world.happens("death", 0.01):
             self.world.kill(place.process, "rest")
-        elif self.world.happens(0.01):
+        elif self.world.happens("death", 0.01):
             self.world.tell(f"{place.owner} is asked to stop")
             place.is_stopping = True
         return place.go_on()
@@ -156,12 +158,7 @@ class Simulation:
         return self._supervise() if self.random.random() < 0.3 else self._sweep()
 
     def _let_time_pass(self) -> None:
-        """Let a moment pass, or so much that all leases run out under those who are at work."""
-        if self.random.random() < 0.3 and any(place.actor.is_busy for place in self.places):
-            self.world.counts["lapses"] += 1
-            self.world.clock.sleep(JUMP_SECONDS)
-            return self.world.tell("a long time passes: all leases run out")
-        return self.world.clock.sleep(self.random.uniform(0.01, 0.6))
+        self.world.clock.sleep(self.random.uniform(0.01, 0.6))
 
     def _sweep(self) -> None:
         sweeper = self.random.choice(self.sweepers)
@@ -169,7 +166,7 @@ class Simulation:
         self._act("supervisor", sweeper.fire if self.random.random() < 0.5 else sweeper.sweep)
 
     def _supervise(self) -> None:
-        """Renew, free what the dead held, or take from the living: their activity is long, or they seem dead."""
+        """Free what the dead held, renew, or take from the living."""
         place = self.random.choice([p for p in self.places if p.lost] or self.places)
         dice = self.random.random()
         if place.lost:
@@ -178,12 +175,22 @@ class Simulation:
         elif dice < 0.5:
             owners = [p.owner for p in self.places]
             self._act("supervisor", lambda: leases.renew(owners, [], clock.now(), 10.0))
-        elif dice < 0.75 and place.activity:
+        elif place.actor.is_busy and not self.world.is_calm:
+            self._take_from(place)
+
+    def _take_from(self, place: WorkerPlace) -> None:
+        """Make a zombie: take what a worker holds, for its activity is long, it seems dead, or time passes."""
+        self.world.counts["lapses"] += 1
+        dice = self.random.random()
+        if place.activity and dice < 0.5:
             self.world.tell(f"all that {place.owner} holds is handed back, but its activity")
             self._act("supervisor", lambda: leases.hand_back(place.owner, lambda: {place.activity}))
-        elif place.actor.is_busy:
+        elif dice < 0.8:
             self.world.tell(f"{place.owner} is taken for dead")
             self._act("supervisor", lambda: leases.lose(place.owner, None, None, clock.now()))
+        else:
+            self.world.clock.sleep(JUMP_SECONDS)
+            self.world.tell("a long time passes: all leases run out")
 
     def _break_something(self) -> None:
         bus, dice = self.world.bus, self.random.random()

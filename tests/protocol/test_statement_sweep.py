@@ -1,8 +1,9 @@
-"""The connection dies at each SQL statement once, before and after each COMMIT too: what all comes to is the same.
+"""The connection dies at each SQL statement once, the process at each crash point: what all comes to is the same.
 
-Each scenario runs undisturbed, which numbers its sites: every statement that client, burst or sweeper sends, and twice
-each COMMIT. Then it runs once for each site. The turns may fall otherwise; instances, outcomes and what the history
-tells of them may not, and nothing may be left over.
+Each scenario runs undisturbed, which numbers its sites: every statement that client, burst or sweeper sends (or every
+labelled crash point that they pass), and twice each COMMIT, before it and when it has taken effect. Then it runs once
+for each site. The turns may fall otherwise; instances, outcomes and what the history tells of them may not, and
+nothing may be left over.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from django.db import OperationalError, connection
 from orchestrations import ActivityContext, OrchestrationContext, RetryOptions, activity, orchestrator
 from orchestrations.engine import encoding
 from orchestrations.engine.events import OrchestratorCompleted, OrchestratorStarted
+from orchestrations.faults import observed
 from tests.functions import Body
 from tests.protocol import records
+from tests.protocol.processes import Killed
 from tests.protocol.shifts import Deed, Shift
 from tests.taps import Execute, tapped
 
@@ -76,26 +79,41 @@ SCENARIOS: dict[str, list[Deed]] = {
 
 @dataclass
 class Site:
-    """Stands at every statement and COMMIT, counts them, and lets the connection die at one of them."""
+    """Stands at every statement and COMMIT, counts them, and lets the connection die at one of them.
+
+    With `is_death` it stands at every labelled crash point and COMMIT, and the process dies there.
+    """
 
     shift: Shift
     wanted: int | None = None
+    is_death: bool = False
     has_struck: bool = False
     labels: list[str] = field(default_factory=list)
 
     def on_statement(self, execute: Execute, sql: str, parameters: Any, many: bool, context: dict[str, Any]) -> Any:
-        """Die before the statement, or carry it out."""
-        if self._strikes(" ".join(sql.split())[:100]):
+        """Lose the connection before the statement, or carry it out."""
+        if not self.is_death and self._strikes(" ".join(sql.split())[:100]):
             _drop()
         return execute(sql, parameters, many, context)
 
     def on_commit(self, real: Callable[[], None]) -> None:
-        """Die before the COMMIT, after it, or carry it out."""
+        """Strike before the COMMIT, after it, or carry it out."""
         if self._strikes("before COMMIT"):
-            _drop()
+            self._end()
         real()
         if self._strikes("after COMMIT"):
+            self._end()
+
+    def on_crashpoint(self, label: str) -> None:
+        """Die at a labelled point."""
+        if self.is_death and self._strikes(label):
+            raise Killed(label)
+
+    def _end(self) -> None:
+        if not self.is_death:
             _drop()
+        connection.rollback()  # the server does so; left alone, SQLite's driver would commit
+        raise Killed("COMMIT")
 
     def _strikes(self, label: str) -> bool:
         if not self.shift.is_acting:
@@ -117,7 +135,7 @@ def _drop() -> None:
 
 def play(deeds: list[Deed], site: Site) -> list[str]:
     """Run a scenario and return what it came to."""
-    with site.shift.begun(), tapped(site.on_statement, site.on_commit):
+    with site.shift.begun(), tapped(site.on_statement, site.on_commit), observed(site.on_crashpoint):
         for deed in deeds:
             site.shift.do(deed)
             site.shift.work_off()
@@ -137,13 +155,22 @@ def _describe(record: records.Record) -> list[str]:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_connection_that_dies_at_any_statement_changes_nothing(name: str) -> None:
-    undisturbed = Site(Shift())
-    expected = play(SCENARIOS[name], undisturbed)
+    _strike_everywhere(SCENARIOS[name], is_death=False)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_process_that_dies_at_any_crash_point_or_commit_changes_nothing(name: str) -> None:
+    _strike_everywhere(SCENARIOS[name], is_death=True)
+
+
+def _strike_everywhere(deeds: list[Deed], *, is_death: bool) -> None:
+    undisturbed = Site(Shift(), is_death=is_death)
+    expected = play(deeds, undisturbed)
     problems = []
     for number, label in enumerate(undisturbed.labels):
-        site = Site(Shift(), wanted=number)
+        site = Site(Shift(), number, is_death)
         try:
-            found = play(SCENARIOS[name], site)
+            found = play(deeds, site)
         except Exception as error:
             problems.append(f"site {number} ({label}): {type(error).__name__}: {error}")
             continue

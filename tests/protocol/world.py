@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import OperationalError, connection
@@ -28,6 +28,8 @@ from tests.taps import Execute
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)
 UNDOING = ("ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA")
 LISTENERS = 2
+T = TypeVar("T")
+FAULTS = ("death", "error", "zombie", "hint")
 PAUSES = 0.6
 """The share of seams at which a worker lays the baton down."""
 SETTINGS = {"DURABLE_LEASE_SECONDS": 10.0, "DURABLE_LOST_ATTEMPTS": 100}
@@ -69,9 +71,11 @@ class World:
         self.counts: Counter[str] = Counter()
         self.dispatched: set[records.Attempt] = set()
         self.is_calm = False
+        self._before: dict[int, tuple[str, str, int]] = {}
         self.is_done = False
         """True if nothing is left to do in the tables, as of the last COMMIT."""
-        self.harshness = self.random.choice((0.0, 1.0, 1.0, 3.0))
+        harshness = self.random.choice((0.0, 1.0, 1.0, 1.0))
+        self.rates = {fault: harshness * self.random.choice((0.2, 1.0, 5.0)) for fault in FAULTS}
         self._settings = {
             **SETTINGS,
             "DURABLE_BURST_SECONDS": self.random.choice((0.5, 10.0, 60.0)),
@@ -123,7 +127,10 @@ class World:
             self._pause(sql.split(None, 2)[0].lower())
         self._perhaps_die(0.002, "a statement")
         self._perhaps_fail(0.002, "a statement")
-        return execute(sql, parameters, many, context)
+        result = execute(sql, parameters, many, context)
+        if sql.startswith("BEGIN"):
+            self._before = self._see(records.places)
+        return result
 
     def on_commit(self, real: Callable[[], None]) -> None:
         """Carry out a COMMIT; what happens before it undoes all, what happens after it nobody may believe undone."""
@@ -151,14 +158,14 @@ class World:
     def _perhaps_die(self, probability: float, where: str) -> None:
         process = self.process
         assert process is not None
-        if not process.is_dead and self.happens(probability):
+        if not process.is_dead and self.happens("death", probability):
             self.kill(process, where)
         if process.is_dead:
             raise Killed(process.name)
 
     def _perhaps_fail(self, probability: float, where: str) -> None:
         assert self.process is not None
-        if self.happens(probability):
+        if self.happens("error", probability):
             self.counts["errors"] += 1
             self.process.suffered += 1
             self.tell(f"{self.process.name} gets an error at {where}")
@@ -166,9 +173,9 @@ class World:
 
     # --- chance
 
-    def happens(self, probability: float) -> bool:
+    def happens(self, fault: str, probability: float) -> bool:
         """Let chance decide about a fault; when all is calm none happens."""
-        return not self.is_calm and self.random.random() < probability * self.harshness
+        return not self.is_calm and self.random.random() < probability * self.rates[fault]
 
     def kill(self, process: Process, where: str) -> None:
         """Let a process die."""
@@ -176,14 +183,24 @@ class World:
         self.tell(f"{process.name} dies at {where}")
         process.is_dead = True
 
-    def _check_commit(self) -> None:
-        """Look at the tables after a COMMIT, as the test: I15, and which activities now exist."""
+    def _see(self, look: Callable[[], T]) -> T:
+        """Look at the tables as the test, to which nothing happens."""
         process, self.process = self.process, None
         try:
-            self.dispatched |= records.open_attempts()
-            late = records.overlooked(self.clock.now())
-            self.is_done = not records.has_work()
+            return look()
         finally:
             self.process = process
-        if late:
+
+    def _check_commit(self) -> None:
+        """Look at the tables after a COMMIT: fences (REL-4), `due_at` (I15), and which activities now exist."""
+        assert self.process is not None
+        for key, (_, *place) in self._see(records.places).items():
+            owner, *before = self._before.get(key, (self.process.name, *place))
+            if place != before and owner != self.process.name:
+                raise Violation(f"REL-4: {self.process.name} turned instance {key}, which '{owner}' held")
+        self.dispatched |= self._see(records.open_attempts)
+        self.is_done = not self._see(records.has_work)
+        if settled := self._see(records.settled_but_open):
+            raise Violation(f"REL-4: {settled} was settled by somebody who did not hold it")
+        if late := self._see(lambda: records.overlooked(self.clock.now())):
             raise Violation(f"I15: a message waits for {late}, which is not due in time")

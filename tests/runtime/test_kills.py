@@ -19,7 +19,10 @@ from orchestrations.engine.state import Status
 from orchestrations.store.models import HistoryEvent
 from tests.workers import is_stopped, run_workers, wait_until
 
-POINTS = ["popped", "before-claim", "after-claim", "before-activity", "after-activity", "before-commit", "after-commit"]
+POINTS = [
+    *("popped", "before-claim", "after-claim", "before-activity", "after-activity"),
+    *("before-commit", "after-commit", "before-wake"),
+]
 LEASE = {"DURABLE_LEASE_SECONDS": "2", "DURABLE_BEAT_SECONDS": "0.5"}
 
 pytestmark = pytest.mark.chaos
