@@ -70,14 +70,16 @@ def list_running() -> Sequence[Home]:
     folder = _running_folder()
     if not folder.is_dir() or folder.stat().st_uid != os.getuid():
         return []
-    homes = [Home(Path(read_private(file))) for file in sorted(folder.iterdir()) if not file.name.startswith(".")]
-    return [home for home in homes if is_running(home)]
+    return [home for note in _notes(folder) if is_running(home := _noted(note))]
 
 
 def note_running(home: Home) -> Path:
     """Let commands find this home while its copy runs; return the note, to be removed at the end."""
     folder = _running_folder()
     folder.mkdir(mode=0o700, exist_ok=True)
+    for old in _notes(folder):  # of copies that were killed
+        if not is_running(_noted(old)):
+            old.unlink(missing_ok=True)
     note = folder / _digest(home.path)
     write_private(note, str(home.path), replace=True)
     return note
@@ -93,6 +95,14 @@ def is_running(home: Home) -> bool:
     except OSError:
         return True
     return False
+
+
+def _notes(folder: Path) -> list[Path]:
+    return sorted(note for note in folder.iterdir() if not note.name.startswith("."))
+
+
+def _noted(note: Path) -> Home:
+    return Home(Path(read_private(note)))
 
 
 def _running_folder() -> Path:

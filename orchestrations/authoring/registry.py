@@ -103,11 +103,15 @@ class Registry:
             yield from held.values()
 
     def fingerprint(self) -> str:
-        """Return a digest of all functions' code: it differs where a worker runs other code (NDT-6)."""
+        """Return a digest of the code of all modules that hold functions: it differs where a worker runs other code
+        (NDT-6), a helper beside a function included."""
         if self._fingerprint is None:
             digest = hashlib.sha256()
+            sources = {function.call.__module__: _source(function) for function in self.functions()}
             for function in sorted(self.functions(), key=lambda f: (f.kind, f.name, f.version or "")):
-                digest.update(f"{function.kind} {function.name} {function.version} {_source(function)}\n".encode())
+                digest.update(f"{function.kind} {function.name} {function.version}\n".encode())
+            for module in sorted(sources):
+                digest.update(f"{module} {sources[module]}\n".encode())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
@@ -168,6 +172,6 @@ def _place(function: Function) -> str:
 
 def _source(function: Function) -> str:
     try:
-        return inspect.getsource(function.call)
+        return inspect.getsource(inspect.getmodule(function.call) or function.call)
     except (OSError, TypeError):
         return repr(getattr(function.call, "__code__", function.call))

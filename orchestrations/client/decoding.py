@@ -11,6 +11,8 @@ from orchestrations.client.status import Blocked, Failure, InstanceDetail, Insta
 from orchestrations.engine.state import Status
 from orchestrations.store.models import Instance, Payload, Schedule
 
+_DECODER = json.JSONDecoder()
+_KEY = re.compile(r'("(?:[^"\\]|\\.)*"):')
 _FAILURE = re.compile(r'\{"ErrorType":"((?:[^"\\]|\\.)*)","ErrorMessage":"((?:[^"\\]|\\.)*)')
 
 
@@ -33,6 +35,23 @@ def detail(row: Instance, deferred: Blocked | None, input_json: str | None) -> I
         output_json=payload.output if payload else None,
         failure=failure(payload.failure) if payload else None,
     )
+
+
+def beginning(head: str) -> dict[str, Any]:
+    """Return the members of an object's text that was cut: the whole ones, and the start of the one that is not."""
+    found: dict[str, Any] = {}
+    position = 1
+    while key := _KEY.match(head, position):
+        name = json.loads(key[1])
+        try:
+            member, end = _DECODER.raw_decode(head, key.end())
+        except ValueError:
+            end = len(head)
+        if end >= len(head):  # nothing tells whether a value at the very end is whole
+            return found | {name: head[key.end() :].lstrip('"').replace('\\"', '"')}
+        found[name] = member
+        position = end + 1
+    return found
 
 
 def value(text: str | None) -> Any:

@@ -25,7 +25,7 @@ from orchestrations.store.births import capability_of
 from orchestrations.store.claims import ClaimLimits
 from orchestrations.store.looks import Question
 
-HISTORY_BYTES = 32 * 1024 * 1024
+HISTORY_CHARACTERS = 32 * 1024 * 1024
 """How much history a round loads at most; what is above it waits in our hands for the next round."""
 
 
@@ -109,8 +109,8 @@ class Burst:
         size = 0
         for held in ready:
             if held.turn is None and held.claimed.row.position:
-                size += held.claimed.row.history_bytes
-                if chosen and size > HISTORY_BYTES:
+                size += held.claimed.row.history_size
+                if chosen and size > HISTORY_CHARACTERS:
                     continue
                 bare.append(held)
             chosen.append(held)

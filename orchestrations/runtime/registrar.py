@@ -25,7 +25,7 @@ from orchestrations.runtime.processes import describe_end
 from orchestrations.runtime.retries import drop_connection, through_locks, through_outage
 from orchestrations.runtime.watch import Reading, State
 from orchestrations.runtime.worker_process import Ended, Verdict
-from orchestrations.store import activities, clock, hubs, leases, losses, processes
+from orchestrations.store import activities, clock, hubs, leases, losses, processes, retention
 from orchestrations.store.activities import Result
 from orchestrations.store.processes import Home, Process
 
@@ -124,6 +124,7 @@ class Registrar(threading.Thread):
             self._pruned_at = time.monotonic()
             processes.prune(now)
             losses.prune(now)
+            retention.forget_expired(now)
 
     def _moves_still(self, worker: Census) -> bool:
         """Tell whether its leases go on: it has made a step since the last beat, or runs what may take its time."""

@@ -115,7 +115,8 @@ class WorkerProcess:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
-        verdict = self._verdict or (Verdict.LOST if code else Verdict.STOPPED)
+        # user code may end the process with any code: who has stopped by himself runs nothing any more
+        verdict = self._verdict or (Verdict.LOST if code or self._reading.running else Verdict.STOPPED)
         ended = Ended(self.worker_id, code, verdict, self._reading, self._late, self._take_words())
         self._child.plan_restart(was_ready=self._reading.state is not State.STARTING)
         return ended

@@ -25,6 +25,7 @@ _ACTIVITIES = sql.Columns(
     attempt="int",
     name="text",
     input="text",
+    size="int",
     queue="text",
     priority="int",
     created_at="time",
@@ -70,6 +71,7 @@ def _row_of(new: NewActivity, now: datetime) -> sql.Row:
         "attempt": new.event.attempt or 1,
         "name": new.event.name,
         "input": new.event.input,
+        "size": len(new.event.input or ""),
         "queue": new.queue,
         "priority": 0,
         "created_at": now,
@@ -102,12 +104,13 @@ def claimed(news: Sequence[NewActivity], found: Sequence[tuple[Any, ...]]) -> li
     ]
 
 
-def removal(results: Sequence[Result], owner: str) -> sql.Query:
+def removal(results: Sequence[Result], owner: str, *, in_order: bool = False) -> sql.Query:
     """Return the statement that removes the rows of results that are still ours, and returns their keys.
 
-    Those that it does not return were settled or taken elsewhere.
+    Those that it does not return were settled or taken elsewhere. With their instances locked before, as in a commit,
+    nobody else locks several of them; `in_order` is for those whose instances are another's.
     """
-    condition, values = _held([r.activity for r in results], owner)
+    condition, values = _held([r.activity for r in results], owner, in_order=in_order)
     return sql.query(f"DELETE FROM {ACTIVITY} WHERE {condition} RETURNING id", values)
 
 
@@ -120,7 +123,7 @@ def settle(results: Sequence[Result], owner: str) -> int:
     now = clock.now()
     with transaction.atomic(durable=True):
         targets = inbox.lock([r.activity.instance for r in results])
-        ours = {pk for (pk,) in removal(results, owner).alone()}
+        ours = {pk for (pk,) in removal(results, owner, in_order=True).alone()}
         taken = [
             message_of(r)
             for r in results
@@ -198,10 +201,10 @@ def block(activity: ClaimedActivity, owner: str) -> None:
             announce_change(activity.hub, activity.instance_id, rows[0][0])
 
 
-def _held(activities: Sequence[ClaimedActivity], owner: str) -> tuple[str, list[Any]]:
-    """Return a condition for those that are still the owner's; it locks them in id order, as everybody does."""
+def _held(activities: Sequence[ClaimedActivity], owner: str, *, in_order: bool = True) -> tuple[str, list[Any]]:
+    """Return a condition for those that are still the owner's; `in_order` it locks them by id, as everybody does."""
     condition, values = sql.among_rows("id, lease_epoch", [(a.id, a.epoch) for a in activities], ("int", "int"))
     condition = f"{condition} AND lease_owner = %s"
-    if sql.is_postgres():
+    if in_order and sql.is_postgres():
         condition = f"id IN (SELECT id FROM {ACTIVITY} WHERE {condition} ORDER BY id FOR UPDATE)"
     return condition, [*values, owner]

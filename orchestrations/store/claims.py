@@ -22,6 +22,8 @@ from orchestrations.store.models import ActivityTask
 from orchestrations.store.signals import announce_work
 
 ACTIVITY = ActivityTask._meta.db_table
+INPUT_CHARACTERS = 16 * 1024 * 1024
+"""How much input a claim of activities takes at most; the first one whatever its size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class ScheduleRow:
     losses: int
     execution: str
     position: int
-    history_bytes: int
+    history_size: int
     revision: int
     turned_at: datetime | None
     waiting: str
@@ -138,10 +140,19 @@ def claim(queue: str, owner: str, limits: ClaimLimits, now: datetime) -> Claim:
             may_take_lost = limits.may_take_lost and not found.instances
             found.activities = _claim_activities(queue, owner, limits, now, until, may_take_lost=may_take_lost)
             alone = any(activity.losses for activity in found.activities)
-        found.full = alone or len(found.instances) >= limits.instances or 0 < limits.activities <= len(found.activities)
+        found.full = alone or _is_full(found, limits)
         if found.full:
             announce_work(queue)
     return found
+
+
+def _is_full(found: Claim, limits: ClaimLimits) -> bool:
+    size = sum(len(activity.input or "") for activity in found.activities)
+    return (
+        len(found.instances) >= limits.instances
+        or 0 < limits.activities <= len(found.activities)
+        or size >= INPUT_CHARACTERS
+    )
 
 
 def _claim_instances(
@@ -223,18 +234,21 @@ def _claim_activities(
 ) -> list[ClaimedActivity]:
     lock = sql.locking("FOR UPDATE SKIP LOCKED")
     unknown, excluded = _without("name", limits.unknown_activities)
-    fresh = (
-        f"SELECT id FROM {ACTIVITY} WHERE queue = %s AND due_at <= %s AND lease_until IS NULL AND blocked = ''{unknown}"
+    due = (
+        f"SELECT id, due_at, size FROM {ACTIVITY}"
+        f" WHERE queue = %s AND due_at <= %s AND lease_until IS NULL AND blocked = ''{unknown}"
         f" ORDER BY due_at, id LIMIT %s{lock}"
     )
+    before = "sum(size) OVER (ORDER BY due_at, id) - size AS before"
+    fresh = f"SELECT id FROM (SELECT id, {before} FROM due) AS sized WHERE before < {INPUT_CHARACTERS}"
     parameters: list[Any] = [queue, now, *excluded, limits.activities]
     if may_take_lost:
         lost = f"SELECT id FROM {ACTIVITY} WHERE queue = %s AND lease_until <= %s ORDER BY lease_until LIMIT 1{lock}"
-        head = f"WITH lost AS ({lost}), fresh AS ({fresh})"
+        head = f"WITH lost AS ({lost}), due AS ({due}), fresh AS ({fresh})"
         picked = "SELECT id FROM lost UNION ALL SELECT id FROM fresh WHERE NOT EXISTS (SELECT 1 FROM lost)"
         parameters = [queue, now, *parameters]
     else:
-        head, picked = f"WITH fresh AS ({fresh})", "SELECT id FROM fresh"
+        head, picked = f"WITH due AS ({due}), fresh AS ({fresh})", "SELECT id FROM fresh"
     rows = sql.fetch(
         f"{head} UPDATE {ACTIVITY} SET lease_owner = %s, lease_until = %s, lease_epoch = lease_epoch + 1,"
         " losses = losses + CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END"

@@ -1,7 +1,7 @@
 """The one clock of store and runtime: the database's time, for what is due and leased, and time that only passes.
 
 Hosts whose clocks differ must agree on what is due and which lease has run out. Asking the database costs a statement,
-so the offset to this process's monotonic clock is measured and kept for a while. On SQLite every process shares the
+so the offset to a clock of this machine is measured and kept for a while. On SQLite every process shares the
 machine's clock. `kept_by` puts another source in its place, for tests whose time is simulated.
 """
 
@@ -16,6 +16,7 @@ from typing import Protocol
 from django.db import connection
 
 MEASURE_EVERY_SECONDS = 30.0
+_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -31,6 +32,11 @@ class Source(Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Let so much time pass."""
+
+
+def _ticks() -> float:
+    """Return seconds of a clock that never goes back and, on Linux, goes on while the machine sleeps."""
+    return time.clock_gettime(_CLOCK)
 
 
 class DatabaseClock:
@@ -49,14 +55,14 @@ class DatabaseClock:
         return self._highest
 
     def _from_offset(self) -> datetime:
-        monotonic = time.monotonic()
+        monotonic = _ticks()
         if self._offset is None or monotonic - self._measured > MEASURE_EVERY_SECONDS:
             with connection.cursor() as cursor:
-                before = time.monotonic()
+                before = _ticks()
                 cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
                 found = float(cursor.fetchone()[0])
             # the answer was right at some instant in between: half of the way is the best guess, a pause halves too
-            self._offset = found - (before + time.monotonic()) / 2
+            self._offset = found - (before + _ticks()) / 2
             self._measured = monotonic
         return EPOCH + timedelta(seconds=self._offset + monotonic)
 

@@ -20,8 +20,8 @@ START = ExecutionStarted.__name__
 MESSAGES, FIRST_MESSAGES = 1000, 16
 """How many of an instance's messages one look shows, and how many at the beginning of an execution: one that continues
 as new for each of them must not be shown all the others each time."""
-BYTES = 4 * 1024 * 1024
-"""How many bytes of an instance's messages one look shows, the first message whatever its size."""
+CHARACTERS = 4 * 1024 * 1024
+"""How much of an instance's messages one look shows, the first message whatever its size."""
 _LAST = 2**63 - 1
 
 
@@ -145,5 +145,5 @@ def _cut(most: int) -> str:
         "SELECT c.id, row_number() OVER (ORDER BY c.id) AS place, sum(c.size) OVER (ORDER BY c.id) AS total"
         f" FROM ({first}) c"
     )
-    bound = f"SELECT min(d.id) FROM ({counted}) d WHERE d.place > {most} OR (d.place > 1 AND d.total > {BYTES})"
+    bound = f"SELECT min(d.id) FROM ({counted}) d WHERE d.place > {most} OR (d.place > 1 AND d.total > {CHARACTERS})"
     return f"COALESCE(({bound}), {_LAST})"

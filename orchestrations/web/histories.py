@@ -97,6 +97,13 @@ def present(rows: Sequence[HistoryRow], earlier: Mapping[int, str] | None = None
     return tuple(_present(row, names) for row in rows)
 
 
+def unnamed(rows: Sequence[HistoryRow]) -> frozenset[int]:
+    """Return the numbers of what the events answer that is not among them."""
+    asked = {row.members.get("EventId") for row in rows if _name(row.members)}
+    answered = {row.members.get(ANSWERS[row.kind]) for row in rows if row.kind in ANSWERS and not _name(row.members)}
+    return frozenset(number for number in answered - asked if isinstance(number, int))
+
+
 def chunk_starts(total: int) -> list[int]:
     """Return the sequence numbers at which the chunks of a history begin; there is always one."""
     return list(range(0, max(total, 1), CHUNK))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from orchestrations.client import queries
@@ -23,6 +24,7 @@ from orchestrations.web.filters import ListFilter
 PAGE_SIZE = 50
 NEWER_LIMIT = 100
 AUDIT_SIZE = 20
+EVENT_CHARACTERS = 4096
 
 T = TypeVar("T")
 
@@ -85,9 +87,19 @@ class PageData:
         )
 
     def history(self, instance_id: str, start: int, size: int) -> HistoryPage:
-        """Return some of an instance's events."""
-        key = ("history", instance_id, start, size)
-        return self._once(key, lambda: queries.list_history(self.hub, instance_id, start=start, size=size))
+        """Return some of an instance's events, of long ones the beginning."""
+        key, limit = ("history", instance_id, start, size), EVENT_CHARACTERS
+        read = partial(queries.list_history, self.hub, instance_id, start=start, size=size, body_limit=limit)
+        return self._once(key, read)
+
+    def event(self, instance_id: str, sequence: int) -> HistoryPage:
+        """Return one of an instance's events, or the next one after it, as a whole."""
+        return queries.list_history(self.hub, instance_id, start=sequence, size=1)
+
+    def names(self, instance_id: str, numbers: frozenset[int], before: int) -> dict[int, str]:
+        """Return the names of decisions that lie before a chunk of the history."""
+        key = ("names", instance_id, numbers, before)
+        return self._once(key, lambda: queries.find_names(self.hub, instance_id, numbers, before=before))
 
     def children(self, instance_id: str) -> tuple[ChildSummary, ...]:
         """Return an instance's children."""

@@ -83,12 +83,15 @@ def test_migrations_say_what_the_models_say() -> None:
 
 def test_every_index_says_which_query_it_is_for() -> None:
     """In a comment above it."""
-    bare = []
-    for path in sorted((ROOT / "orchestrations/store/models").glob("*.py")):
-        text = path.read_text().splitlines()
-        places = [place for place, line in enumerate(text) if "models.Index(" in line]
-        bare += [(path.name, place + 1) for place in places if not _has_comment_above(text, place)]
-    assert bare == []
+    found = [
+        (f"{source.name}:{number}", _has_comment_above(lines, number - 1))
+        for source in modules("orchestrations/store/models")
+        for lines in [source.text.splitlines()]
+        for number, line in enumerate(lines, 1)
+        if "models.Index(" in line
+    ]
+    assert found
+    assert [place for place, has_comment in found if not has_comment] == []
 
 
 def _has_comment_above(lines: list[str], place: int) -> bool:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from orchestrations.client import queries
+from orchestrations.client import decoding, queries
 from orchestrations.client.client import DurableClient
 from orchestrations.client.queries import InstanceFilter
 from orchestrations.engine.state import Status
 from orchestrations.errors import InstanceNotFoundError, InvalidError
 from orchestrations.store import hubs
-from orchestrations.store.models import Instance, Schedule
+from orchestrations.store.models import HistoryEvent, Instance, Schedule
 from tests.bursts import drain
 from tests.people import change
 
@@ -188,3 +191,31 @@ def test_history_is_read_from_any_event_on() -> None:
     assert [row.sequence for row in whole.rows] == list(range(whole.total))
     assert part.rows == whole.rows[3:7]
     assert part.total == whole.total
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60, 85, 90, 120, 130, 131, 132, 133])
+def test_the_beginning_of_an_event_has_the_members_before_its_payload(cut: int) -> None:
+    members = {"EventType": "TaskCompleted", "EventId": -1, "Name": 'a"\\b', "TaskScheduledId": 12345}
+    result = json.dumps({"a": "ü" * 100}, ensure_ascii=False)
+    body = json.dumps(members | {"Result": result}, separators=(",", ":"), ensure_ascii=False)
+    found = decoding.beginning(body[:cut])
+    for name, value in list(found.items())[:-1]:
+        assert members[name] == value
+    if cut > 90:
+        assert found["TaskScheduledId"] == 12345
+        assert found["Result"].startswith('{"a": "')
+
+
+def test_a_page_of_the_history_reads_the_beginning_of_long_events_only() -> None:
+    instance_id = DurableClient().start_new("sequence", client_input=2)
+    drain()
+    event = HistoryEvent.objects.filter(kind="TaskCompleted").earliest("sequence")
+    long = json.loads(event.body) | {"Result": json.dumps("x" * 1_000_000)}
+    HistoryEvent.objects.filter(sequence=event.sequence).update(body=json.dumps(long, separators=(",", ":")))
+    with CaptureQueriesContext(connection) as found:
+        page = queries.list_history(HUB, instance_id, body_limit=4096)
+    assert "LEFT(" in found[-1]["sql"] or "SUBSTR(" in found[-1]["sql"]
+    whole = queries.list_history(HUB, instance_id)
+    for short, row in zip(page.rows, whole.rows, strict=True):
+        assert short == row or (len(short.members["Result"]) < 5000 and short.members.keys() == row.members.keys())
+    assert len(whole.rows[event.sequence].members["Result"]) > 1_000_000

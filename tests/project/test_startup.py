@@ -47,15 +47,19 @@ def test_the_named_home_comes_first_and_the_checkouts_own_next(checkout: Path, t
 
 def test_the_one_running_copy_is_found_as_long_as_it_runs_and_is_the_only_one(checkout: Path, tmp_path: Path) -> None:
     one, two = prepared(tmp_path / "one"), prepared(tmp_path / "two")
-    for home in (one, two):
-        startup.note_running(home)
+    startup.note_running(one)
     assert startup.find_home({}) == Home(checkout / ".durable")
     with preparation.lock(one, "http://127.0.0.1:1"):
+        startup.note_running(one)
         assert startup.find_home({}) == one
         with preparation.lock(two, "http://127.0.0.1:2"):
+            startup.note_running(two)
             assert set(startup.list_running()) == {one, two}
             assert startup.find_home({}) == Home(checkout / ".durable")
     assert startup.list_running() == []
+    note = startup.note_running(three := prepared(tmp_path / "three"))
+    assert list(note.parent.iterdir()) == [note]
+    assert startup.is_running(three) is False
 
 
 def test_a_command_that_looks_whether_a_copy_runs_does_not_keep_one_from_starting(tmp_path: Path) -> None:

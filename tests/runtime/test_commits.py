@@ -14,7 +14,8 @@ from orchestrations.runtime.commits import TRIES, commit_safely
 from orchestrations.store import clock, leases
 from orchestrations.store.batch import TurnCommit
 from orchestrations.store.models import HistoryEvent, InboxMessage, Schedule
-from tests.bursts import drain, kinds_of, status_of
+from tests.bursts import burst_once, drain, kinds_of, status_of
+from tests.store.concurrency import held_beside
 from tests.store.holding import claim, hold, plan
 from tests.taps import OnCommit, commits_through
 
@@ -121,3 +122,46 @@ def test_a_database_that_refuses_every_try_leaves_nothing(plans: list[TurnCommit
     assert HistoryEvent.objects.filter(kind="EventRaised").count() == 1
     assert InboxMessage.objects.count() == 2
     assert not Schedule.objects.filter(blocked__gt="").exists()
+
+
+def test_a_plan_whose_row_somebody_keeps_locked_is_dropped_and_blamed_for_nothing(plans: list[TurnCommit]) -> None:
+    """A transaction of the host application that raised an event and then waits for something slow."""
+    if connection.vendor == "sqlite":
+        pytest.skip("there are no row locks")
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '200ms'")
+    with held_beside(lambda: DurableClient().raise_event("x", "a", 2)):
+        answers = commit_safely(plans, clock.now(), "code")
+    connection.close()
+    assert answers is not None
+    by_name = {c.held.facts.instance_id: a.is_dropped for c, a in zip(plans, answers, strict=True)}
+    assert by_name == {"x": True, "y": False}
+    assert not Schedule.objects.filter(blocked__gt="").exists()
+    leases.hand_back("w")
+    drain()
+    assert [status_of(name) for name in "xy"] == [Status.COMPLETED] * 2
+
+
+def test_a_single_plan_whose_answer_was_lost_is_not_marked_as_one_that_cannot_be_stored(
+    plans: list[TurnCommit],
+) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("there is no server whose answer could be lost")
+    tries = [*[be_refused] * TRIES, lose_the_answer]
+
+    def fail(real: Callable[[], None]) -> None:
+        tries.pop(0)(real)
+
+    with failing_commits(fail, TRIES + 1):
+        commit_safely(plans, clock.now(), "code")
+    assert not Schedule.objects.filter(blocked__gt="").exists()
+    assert_all_is_well()
+
+
+def test_an_instance_that_is_due_without_anything_to_take_is_claimed_once_and_not_for_ever() -> None:
+    DurableClient().start_new("wait_for", "idle", ["a"])
+    drain()
+    Schedule.objects.update(due_at=clock.now())
+    burst_once()
+    assert Schedule.objects.get().due_at is None
+    assert not claim("w").instances

@@ -22,7 +22,7 @@ def claimed(key: int = 1, *, epoch: int = 1, execution: str = "e1") -> ClaimedIn
         losses=0,
         execution=execution,
         position=4,
-        history_bytes=400,
+        history_size=400,
         revision=1,
         turned_at=None,
         waiting="[]",

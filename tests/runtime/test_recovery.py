@@ -189,6 +189,17 @@ def test_a_queue_that_is_away(redis_server: servers.RedisServer) -> None:
         assert set(workers.pids()) == before
 
 
+def test_workers_that_start_while_the_queue_is_away(redis_server: servers.RedisServer) -> None:
+    redis_server.stop()
+    with run_workers(1, **SETTINGS) as workers:
+        before = workers.pids()
+        instance_id = DurableClient().start_new("plain")
+        time.sleep(1.0)
+        redis_server.start()
+        wait_until(lambda: is_over(instance_id), 5.0 + ALLOWANCE, workers.said)
+        assert workers.pids() == before
+
+
 def test_a_launcher_that_is_killed_and_started_again(tmp_path: Path) -> None:
     with copy_on_the_test_database(tmp_path) as copy:
         copy.wait_until_welcome()

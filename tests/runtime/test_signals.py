@@ -23,7 +23,7 @@ from tests.project.test_watch import is_alive
 from tests.runtime.test_recovery import is_over
 from tests.workers import Workers, is_stopped, run_workers, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.chaos]  # live bodies or replay make no difference to them
 
 FAST = {"DURABLE_BEAT_SECONDS": "0.5"}
 
@@ -203,13 +203,14 @@ def test_an_endless_turn_is_lost_and_parked_and_its_mark_says_why() -> None:
         assert wait_for_end(instance_id, workers).runtime_status is Status.TERMINATED
 
 
-def test_an_activity_that_kills_its_worker_names_the_signal() -> None:
+@pytest.mark.parametrize(("name", "how"), [("crash", "killed by SIGSEGV"), ("leave_quietly", "exit code 0")])
+def test_an_activity_that_ends_its_worker_fails_in_the_end_and_says_how(name: str, how: str) -> None:
     with run_workers(1, **FAST, DURABLE_LOST_ATTEMPTS="2") as workers:
-        status = wait_for_end(start("call", "crash"), workers, 30.0)
-        assert "killed by SIGSEGV" in workers.log.read_text()
+        status = wait_for_end(start("call", name), workers, 30.0)
+        assert how in workers.said()
     assert status.runtime_status is Status.FAILED
-    assert "killed by SIGSEGV" in status.failure.message
-    assert "activity crash" in status.failure.message
+    assert how in status.failure.message
+    assert f"it had begun activity {name}" in status.failure.message
 
 
 def test_a_coroutine_that_blocks_its_loop_is_timed_out_with_its_worker(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from django.db import connection
 
 from tests.taps import tapped
 
-_CONTROL = ("BEGIN", "COMMIT", "ROLLBACK")
+_CONTROL = ("BEGIN", "COMMIT", "ROLLBACK", "SELECT EXTRACT(EPOCH FROM CLOCK_TIMESTAMP())")
+"""What is no part of a step: the transaction's frame, and the database's clock, which is asked every half minute."""
 
 
 @dataclass

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
 
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.store import activities, clock, leases
 from orchestrations.store.models import ActivityTask, InboxMessage, Schedule
 from tests.bursts import HINTS, drain, status_of
-from tests.store.concurrency import at_once
+from tests.store.concurrency import at_once, beside, wait_until_blocked
 from tests.store.holding import PAST, claim, result_of, schedule_of, start, turn
 
 
@@ -141,3 +145,35 @@ def test_parking_under_a_lost_lease_changes_nothing() -> None:
     leases.hand_back("w")
     leases.park(held, "payload", "It cannot be read.", "code", clock.now())
     assert Schedule.objects.get().blocked == ""
+
+
+@pytest.mark.parametrize("verb", ["settle", "put back"])
+def test_activities_are_locked_in_the_order_of_their_ids(verb: str) -> None:
+    """Whoever locks the first and then wants the second never meets somebody who has them the other way round."""
+    if connection.vendor == "sqlite":
+        pytest.skip("there are no row locks")
+    start("fan_out", 2)
+    turn("somebody", share=False, keep=False)
+    found = sorted(claim("w").activities, key=lambda activity: -activity.id)
+
+    def work() -> int:
+        if verb == "settle":
+            return activities.settle([result_of(a, "1") for a in found], "w")
+        activities.put_back(found, "w")
+        return 2
+
+    with transaction.atomic():
+        ActivityTask.objects.select_for_update().get(pk=found[1].id)
+        future = beside(work)
+        wait_until_blocked(future)
+        ActivityTask.objects.select_for_update(nowait=True).get(pk=found[0].id)  # it is nobody's yet
+    assert future.result(20) == 2
+
+
+def test_what_is_put_back_for_later_is_not_offered_before() -> None:
+    start("fan_out", 2)
+    turn("somebody", share=False, keep=False)
+    found = claim("w").activities
+    activities.put_back(found, "w", clock.now() + timedelta(seconds=60))
+    assert claim("w").activities == []
+    assert set(ActivityTask.objects.values_list("lease_owner", "losses")) == {("", 0)}

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from orchestrations.client.client import DurableClient
-from orchestrations.store import clock, leases
+from orchestrations.store import claims, clock, leases
 from orchestrations.store.models import ActivityTask, Instance, Schedule
 from tests.bursts import HINTS
 from tests.store.concurrency import at_once, beside, held_beside, run_beside, wait_until_blocked
@@ -162,3 +162,18 @@ def test_handing_back_locks_rows_in_the_order_of_their_ids() -> None:
         wait_until_blocked(future)
         deliver_to(names[1])
     assert future.result(20) == 2
+
+
+def test_a_claim_takes_as_much_input_as_its_bound_and_the_queue_is_woken_for_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claims, "INPUT_CHARACTERS", 100)
+    pk = start("fan_out", 5)
+    turn("w", share=False, keep=False)
+    ActivityTask.objects.filter(instance=pk).update(input='"' + "x" * 58 + '"', size=60)
+    HINTS.clear()
+    found = claim("w")
+    assert len(found.activities) == 2
+    assert found.full
+    assert HINTS.take() is not None
+    assert [len(claim("w").activities) for _ in range(3)] == [2, 1, 0]

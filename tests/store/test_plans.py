@@ -38,7 +38,7 @@ def fill_with_instances(status: str, gate: Gate, due_at: str, first: int) -> Non
         )
         cursor.execute(
             "INSERT INTO orchestrations_schedule (instance_id, queue, capability, due_at, gate, lease_owner,"
-            " lease_epoch, losses, execution, position, history_bytes, revision, updated_at, waiting, blocked,"
+            " lease_epoch, losses, execution, position, history_size, revision, updated_at, waiting, blocked,"
             " blocked_detail)"
             f" SELECT {first} + n, 'main.default', 'bulk', {due_at}, %s, '', 1, 0, 'e', 4, 100, 2, %s, '[]', '', ''"
             f" FROM ({_numbers()}) numbers",
@@ -67,8 +67,8 @@ def fill_with_activities(instance: int, queue: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO orchestrations_activitytask (instance_id, execution, sequence, attempt, name, queue, priority,"
-            " created_at, due_at, lease_owner, lease_epoch, losses, blocked)"
-            f" SELECT %s, 'e', n, 1, 'echo', %s, 0, %s, %s, '', 0, 0, '' FROM ({_numbers()}) numbers",
+            " created_at, due_at, lease_owner, lease_epoch, losses, blocked, size)"
+            f" SELECT %s, 'e', n, 1, 'echo', %s, 0, %s, %s, '', 0, 0, '', 0 FROM ({_numbers()}) numbers",
             [instance, queue, now, now],
         )
 

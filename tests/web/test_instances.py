@@ -347,6 +347,42 @@ def test_a_history_names_what_was_retried_and_says_when_timers_fire(signed_in: S
     assert "2026-03-01T09:00:00.1234567Z" not in timer
 
 
+def test_completions_far_from_what_they_complete_have_its_name(signed_in: SignedIn) -> None:
+    """A fan-out of 300: the completions are in other chunks than what was scheduled."""
+    row = make_row()
+    with_numbers: list[dict[str, Any]] = [
+        {
+            "EventType": "TaskScheduled",
+            "EventId": n,
+            "Timestamp": "2026-03-01T08:00:00Z",
+            "Name": f'Step "{n}"',
+            "Input": "1",
+        }
+        for n in range(300)
+    ]
+    with_numbers += [
+        {"EventType": "TaskCompleted", "EventId": -1, "Timestamp": "2026-03-01T08:00:00Z", "TaskScheduledId": n}
+        for n in range(300)
+    ]
+    execution = row.schedule.execution
+    HistoryEvent.objects.bulk_create(
+        HistoryEvent(
+            instance=row,
+            execution=execution,
+            sequence=i,
+            kind=members["EventType"],
+            body=json.dumps(members, separators=(",", ":")),
+        )
+        for i, members in enumerate(with_numbers)
+    )
+    change(row, position=600)
+    client = signed_in("viewer")
+    html = _text(client, f"{LIST}{row.instance_id}/?from=400")
+    assert 'title="Step &quot;299&quot;"' in html[html.index('id="event-599"') :]
+    assert ">#" not in html[html.index('id="event-400"') :]
+    assert "Step &quot;299&quot;" in _text(client, f"{LIST}{row.instance_id}/history/599/")
+
+
 def test_unknown_kinds_and_statuses_are_shown_plainly(signed_in: SignedIn) -> None:
     waiting = json.dumps([{"kind": "moon", "name": "full"}])
     row = make_row(

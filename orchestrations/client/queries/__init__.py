@@ -8,7 +8,7 @@ from orchestrations.client.queries.audit import list_audit
 from orchestrations.client.queries.counts import count_instances, count_newer
 from orchestrations.client.queries.filters import InstanceFilter
 from orchestrations.client.queries.health import read_health
-from orchestrations.client.queries.history import list_history
+from orchestrations.client.queries.history import find_names, list_history
 from orchestrations.client.queries.hubs import has_hub, list_hubs
 from orchestrations.client.queries.instances import (
     find_facts,
@@ -29,6 +29,7 @@ __all__ = [
     "count_newer",
     "find_facts",
     "find_instance",
+    "find_names",
     "find_payload",
     "find_version",
     "get_facts",

@@ -20,6 +20,7 @@ class ActivityTask(models.Model):
     attempt = models.IntegerField(default=1)
     name = models.CharField(max_length=256)
     input = models.TextField(null=True)  # noqa: DJ001 - absent differs from any JSON text
+    size = models.IntegerField(default=0)  # of the input, in characters
     queue = models.CharField(max_length=100)
     priority = models.SmallIntegerField(default=0)
     created_at = models.DateTimeField()

@@ -63,7 +63,7 @@ class Schedule(models.Model):
 
     `due_at` is the earliest instant at which something that counts waits for it, or null. `lease_owner`, `lease_until`
     and `lease_epoch` fence its turns; without a lease `lease_until` is null. `position` is that of the next history
-    event, `history_bytes` the size of the history; `revision` counts visible changes.
+    event, `history_size` the size of the history; `revision` counts visible changes.
     """
 
     instance = models.OneToOneField(
@@ -80,7 +80,7 @@ class Schedule(models.Model):
 
     execution = models.CharField(max_length=32)
     position = models.IntegerField(default=0)
-    history_bytes = models.BigIntegerField(default=0)
+    history_size = models.BigIntegerField(default=0)
     revision = models.BigIntegerField(default=1)
     turned_at = models.DateTimeField(null=True)
     updated_at = models.DateTimeField()

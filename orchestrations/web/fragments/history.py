@@ -39,5 +39,12 @@ def chunk(data: PageData, instance_id: str, start: int, version: InstanceVersion
     """Return a chunk of an instance's history, with its rows or with their place only."""
     end = min(start + histories.CHUNK, max(version.history_length, start))
     url = reverse("instance-history", args=[data.hub, instance_id]) + f"?from={start}"
-    rows = histories.present(data.history(instance_id, start, histories.CHUNK).rows) if load else None
+    rows = _rows(data, instance_id, start) if load else None
     return histories.Chunk(start, end, url, version.execution_id[: histories.EXECUTION_DIGITS], rows)
+
+
+def _rows(data: PageData, instance_id: str, start: int) -> tuple[histories.EventView, ...]:
+    events = data.history(instance_id, start, histories.CHUNK).rows
+    numbers = histories.unnamed(events)
+    earlier = data.names(instance_id, numbers, start) if numbers and start else {}
+    return histories.present(events, earlier)

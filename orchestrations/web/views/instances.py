@@ -127,10 +127,11 @@ def show_event(request: HttpRequest, actor: Actor, hub: str, instance_id: str, s
     data = PageData(hub)
     if data.version(instance_id) is None or sequence > 2**31 - 1:
         raise Http404(f"No instance with ID '{instance_id}' found.")
-    page = data.history(instance_id, sequence, 1)
+    page = data.event(instance_id, sequence)
     if not page.rows or page.rows[0].sequence != sequence:
         raise Http404(f"The history of '{instance_id}' has no event {sequence}.")
-    event = histories.present(page.rows)[0]
+    names = data.names(instance_id, histories.unnamed(page.rows), sequence)
+    event = histories.present(page.rows, names)[0]
     members = contents.members(page.rows[0].members)
     context = {"event": event, "members": members, "instance_id": instance_id, "section": "instances"}
     if responses.is_htmx(request):
