@@ -1,4 +1,4 @@
-"""The only reader of Django settings. Each attribute is read as `DURABLE_<NAME>` at the time of access.
+"""The only reader of Django settings. Each attribute is `DURABLE_<NAME>`, read when it is first asked for.
 
 The values below are the defaults; `checks` refuses wrong types and ranges, and names that nobody reads.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.core.signals import setting_changed
 
 PREFIX = "DURABLE_"
 
@@ -81,16 +82,27 @@ RANGES: dict[str, tuple[float, float]] = {
 
 
 class Conf(Defaults):
-    """Access to the settings, by the names of `Defaults`."""
+    """Access to the settings, by the names of `Defaults`. Each is read once: a process does not change its settings."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
 
     def __getattribute__(self, name: str) -> Any:
         """Return the Django setting, else the default."""
-        if name.isupper():
-            return getattr(settings, PREFIX + name, getattr(Defaults, name))
-        return super().__getattribute__(name)
+        if not name.isupper():
+            return super().__getattribute__(name)
+        values = self._values
+        if name not in values:
+            values[name] = getattr(settings, PREFIX + name, getattr(Defaults, name))
+        return values[name]
+
+    def forget(self, **_: Any) -> None:
+        """Read the settings anew: tests change them."""
+        self._values.clear()
 
 
 conf = Conf()
+setting_changed.connect(conf.forget, dispatch_uid="durable.conf")
 
 
 def known_names() -> list[str]:

@@ -185,6 +185,8 @@ def _advance(c: TurnCommit, row: ScheduleRow) -> ClaimedInstance:
     plan, held = c.plan, c.held
     if plan is None:
         return replace(held, row=row)
-    version = plan.next_version if plan.next_execution is not None else held.facts.version
-    facts = replace(held.facts, status=plan.status, execution_id=row.execution, version=version)
+    facts = held.facts
+    version = plan.next_version if plan.next_execution is not None else facts.version
+    if (plan.status, row.execution, version) != (facts.status, facts.execution_id, facts.version):
+        facts = replace(facts, status=plan.status, execution_id=row.execution, version=version)
     return replace(held, row=row, facts=facts, has_begun=held.has_begun or _begins(plan))

@@ -32,7 +32,7 @@ class TurnCommit:
     @property
     def key(self) -> int:
         """The instance's key."""
-        return self.held.lease.instance
+        return self.held.row.instance_id
 
     @property
     def status(self) -> Status:

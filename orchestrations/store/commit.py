@@ -82,9 +82,9 @@ def _commit(commits: Sequence[TurnCommit], lost: set[int], now: datetime, until:
 
 
 def _is_ours(commit: TurnCommit, targets: dict[int, Target]) -> bool:
-    lease = commit.held.lease
-    target = targets.get(lease.instance)
-    return target is not None and target.lease_owner == lease.owner and target.lease_epoch == lease.epoch
+    row = commit.held.row
+    target = targets.get(row.instance_id)
+    return target is not None and target.lease_owner == row.lease_owner and target.lease_epoch == row.lease_epoch
 
 
 def _remove(commits: Sequence[TurnCommit]) -> None:

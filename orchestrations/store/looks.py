@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from orchestrations.engine.events import ExecutionStarted
@@ -135,6 +136,7 @@ def read(rows: Sequence[tuple[Any, ...]]) -> dict[int, Waiting]:
     return found
 
 
+@cache
 def _cut(most: int) -> str:
     """Return the expression for the first message that an instance is not shown."""
     first = (

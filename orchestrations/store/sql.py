@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from django.db import connection
@@ -63,8 +64,9 @@ class Columns:
             yield rows[start : start + size]
 
 
+@cache
 def is_postgres() -> bool:
-    """Tell which of the two databases this is."""
+    """Tell which of the two databases this is. A process has one, so it is asked once."""
     return connection.vendor == "postgresql"
 
 
@@ -238,8 +240,10 @@ def locking(clause: str) -> str:
 
 
 def write_time(moment: datetime | None) -> Any:
-    """Return an instant as the database takes it."""
-    return None if moment is None else connection.ops.adapt_datetimefield_value(moment)
+    """Return an instant as the database takes it: SQLite as text in UTC, as Django writes it."""
+    if moment is None or is_postgres():
+        return moment
+    return str(moment.astimezone(UTC).replace(tzinfo=None))
 
 
 def read_time(value: Any) -> datetime | None:
