@@ -109,7 +109,7 @@ class Registry:
             digest = hashlib.sha256()
             sources = {function.call.__module__: _source(function) for function in self.functions()}
             for function in sorted(self.functions(), key=lambda f: (f.kind, f.name, f.version or "")):
-                digest.update(f"{function.kind} {function.name} {function.version}\n".encode())
+                digest.update(f"{function.kind} {function.name} {function.version} {_origin(function)}\n".encode())
             for module in sorted(sources):
                 digest.update(f"{module} {sources[module]}\n".encode())
             self._fingerprint = digest.hexdigest()

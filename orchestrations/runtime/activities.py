@@ -91,6 +91,7 @@ class ActivityRunner:
         crashpoint("after-activity")
         self._pace.note(activity.name, clock.monotonic() - began)
         if self._watch is not None:
+            self._watch.finish(activity.id)
             self._watch.end()
         return Result(activity, event)
 

@@ -15,8 +15,9 @@ from orchestrations.conf import conf
 from orchestrations.faults import crashpoint
 from orchestrations.runtime.commits import commit_safely
 from orchestrations.runtime.in_hand import ActivitiesInHand
+from orchestrations.runtime.parked import MISSING_FUNCTION, Parked
 from orchestrations.runtime.retries import through_locks
-from orchestrations.runtime.turns import MISSING_FUNCTION, Held, Parked, run_turn
+from orchestrations.runtime.turns import Held, run_turn
 from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store import claims, clock, histories, leases, looks, losses
 from orchestrations.store.activities import Result
@@ -74,7 +75,7 @@ class Burst:
             min(most, size * 10),
             conf.LEASE_SECONDS,
             may_take_lost=not self._has_work(),
-            unknown_activities=self._worker.fleet.left(ACTIVITY),
+            unknown_activities=(*self._worker.fleet.left(ACTIVITY), *self._worker.lanes.full_names()),
             unknown_capabilities=self._worker.fleet.left(ORCHESTRATOR),
         )
         self._worker.move()
@@ -131,8 +132,16 @@ class Burst:
             self._release(idle)
         if ready:
             self._turn(ready)
+        self._publish_results()
         self._hand.run(self._is_over)
         self._hand.settle()
+
+    def _publish_results(self) -> None:
+        """Tell the supervisor which activities have ended and are not settled: what runs long now must not take the
+        leases of those away (they would run twice)."""
+        if self._worker.watch is not None:
+            held = [result.activity.id for one in self._held.values() for result in one.results]
+            self._worker.watch.keep_finished([*held, *(result.activity.id for result in self._hand.elsewhere)])
 
     def _turn(self, ready: list[Held]) -> None:
         """Run the turns and commit their plans together."""
@@ -151,7 +160,7 @@ class Burst:
         answers = commit_safely(commits, clock.now(), self._worker.fingerprint)
         crashpoint("after-commit")
         if answers is None:
-            return self._drop_all()
+            return self.give_up()
         for commit, answer in zip(commits, answers, strict=True):
             self._follow(by_key[commit.key], commit, answer)
         return None
@@ -160,11 +169,12 @@ class Burst:
         watch = self._worker.watch
         if watch is not None:
             watch.begin(-held.key, conf.TURN_SECONDS)
+        refusal = None
+        if held.claimed.row.losses >= conf.LOST_TURNS:
+            text = f"A worker was lost in each of the last {held.claimed.row.losses} turns."
+            refusal = Parked("lost-turns", f"{text}{losses.last_of(losses.key_of_turn(held.key))}")
         try:
-            if held.claimed.row.losses >= conf.LOST_TURNS:
-                text = f"A worker was lost in each of the last {held.claimed.row.losses} turns."
-                raise Parked("lost-turns", f"{text}{losses.last_of(losses.key_of_turn(held.key))}")
-            commit, left = run_turn(held, now)
+            commit, left = run_turn(held, now, refusal)
         except Parked as parked:
             self._end_turn()
             self._park(held, parked)
@@ -232,7 +242,8 @@ class Burst:
         telemetry.report(telemetry.INSTANCE_PARKED, level=logging.WARNING, instance=instance, reason=parked.reason)
         held.drop_body()
         self._hand.elsewhere += held.results
-        leases.park(held.claimed, parked.reason, parked.message, self._worker.fingerprint, clock.now())
+        mark = leases.Mark(parked.reason, parked.message, self._worker.fingerprint, parked.obeys_management)
+        leases.park(held.claimed, mark, clock.now())
         del self._held[held.key]
         return None
 
@@ -262,7 +273,8 @@ class Burst:
         self._hand.put_back()
 
     def give_up(self) -> None:
-        """After an error of the database: settle the results in hand, and let go of everything else.
+        """Settle the results in hand, and let go of everything else: after an error of the database, or where plans
+        were stored although the answer to their COMMIT was lost.
 
         Nothing counts as lost. Raises what the database raises; it may be called again.
         """
@@ -276,7 +288,7 @@ class Burst:
             held.results = []
 
     def _drop_all(self) -> None:
-        """The answer to COMMIT was lost, but it was stored: let go of everything, to begin from the database."""
+        """Let go of everything, to begin from the database."""
         for held in self._held.values():
             held.drop_body()
         self._held.clear()

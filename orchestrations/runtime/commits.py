@@ -38,7 +38,9 @@ def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str
         except DatabaseError as error:
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, plans=len(commits))
             break
-    return [_commit_alone(one, now, fingerprint) for one in commits]
+    answers = [_commit_alone(one, now, fingerprint) for one in commits]
+    known = [answer for answer in answers if answer is not None]
+    return known if len(known) == len(answers) else None
 
 
 def _drop_broken_connection() -> None:
@@ -59,17 +61,17 @@ def _are_stored(commits: Sequence[TurnCommit]) -> bool:
     return True
 
 
-def _commit_alone(one: TurnCommit, now: datetime, fingerprint: str) -> Committed:
+def _commit_alone(one: TurnCommit, now: datetime, fingerprint: str) -> Committed | None:
     dropped = Committed(is_dropped=True, results_in_hand=one.results)
     try:
         return commit.commit_turns([one], now, conf.LEASE_SECONDS)[0]
     except DatabaseError as error:
         _drop_broken_connection()
         if _are_stored([one]):
-            return Committed(is_dropped=True)
+            return None
         if retry.is_transient(error):
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, plans=1)
             return dropped
         message = f"What the turn decided cannot be stored ({type(error).__name__}: {error})."
-        leases.park(one.held, "payload", message, fingerprint, now)
+        leases.park(one.held, leases.Mark("payload", message, fingerprint), now)
         return dropped

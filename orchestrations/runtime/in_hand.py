@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from datetime import timedelta
 
 from orchestrations import telemetry
 from orchestrations.authoring.registry import ACTIVITY, Function
@@ -15,11 +14,11 @@ from orchestrations.runtime.fleet import Fleet
 from orchestrations.runtime.lanes import Lanes
 from orchestrations.runtime.pace import Pace
 from orchestrations.runtime.retries import through_locks
+from orchestrations.runtime.watch import FINISHED
 from orchestrations.store import activities, clock
 from orchestrations.store.activities import Result
 from orchestrations.store.claims import ClaimedActivity
 
-FULL_LANE_SECONDS = 0.5
 LANE_START_SECONDS = 0.0005
 """What starting an activity in a lane takes of the burst's time, whatever it takes itself."""
 
@@ -45,7 +44,7 @@ class ActivitiesInHand:
     def run(self, is_over: Callable[[], bool]) -> None:
         """Run activities for as long as a group of results may wait for its commit."""
         began, count = clock.monotonic(), 0
-        most, seconds = conf.RESULT_GROUP_SIZE, conf.RESULT_GROUP_SECONDS
+        most, seconds = min(conf.RESULT_GROUP_SIZE, FINISHED // 2), conf.RESULT_GROUP_SECONDS
         while self.todo and not is_over():
             self._run(self.todo.popleft())
             count += 1
@@ -64,10 +63,9 @@ class ActivitiesInHand:
             telemetry.report(telemetry.RESULT_REFUSED, level=logging.WARNING, results=refused)
 
     def put_back(self) -> None:
-        """Give back what was not begun; what a lane had no room for is not offered again at once."""
-        todo, crowded, later = list(self.todo), self._crowded, clock.now() + timedelta(seconds=FULL_LANE_SECONDS)
+        """Give back what was not begun, and what a lane had no room for."""
+        todo = [*self.todo, *self._crowded]
         through_locks(lambda: activities.put_back(todo, self._owner))
-        through_locks(lambda: activities.put_back(crowded, self._owner, later))
         self.forget()
 
     def forget(self) -> None:
@@ -88,6 +86,7 @@ class ActivitiesInHand:
         """Let it run beside the burst, which has no more to do with it: its outcome comes through the inbox."""
         if not self._lanes.has_room(function):
             self._crowded.append(activity)
+            self._lanes.turn_away()
             return
         ready = self._runner.prepare(activity, function)
         if isinstance(ready, Result):

@@ -21,7 +21,7 @@ from typing import Any
 from django.db import connections
 
 from orchestrations import telemetry
-from orchestrations.authoring.registry import Function
+from orchestrations.authoring.registry import ACTIVITY, Function, registry
 from orchestrations.conf import conf
 from orchestrations.engine import payloads
 from orchestrations.runtime import outcomes
@@ -29,6 +29,7 @@ from orchestrations.runtime.activities import arguments, spoils
 from orchestrations.runtime.outcomes import Outcome
 from orchestrations.runtime.retries import through_locks, through_outage
 from orchestrations.runtime.surroundings import Surroundings, restore_connections
+from orchestrations.runtime.wake import wake
 from orchestrations.runtime.watch import PLACES, Watch
 from orchestrations.store import activities
 from orchestrations.store.activities import Result
@@ -37,6 +38,9 @@ from orchestrations.store.signals import burst_ended
 
 GRACE_SECONDS = 5.0
 """After its deadline a coroutine has so long to end, then the supervisor ends the worker."""
+
+UNSETTLED_SECONDS = 24 * 3600.0
+"""What has ended is past no deadline, however long the database is away: its lease goes on until it is settled."""
 
 TICK_SECONDS = 0.1
 _DONE = object()
@@ -72,6 +76,7 @@ class Lanes:
         self._lock = threading.Lock()
         self._results: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._unsettled = 0
+        self._has_turned_away = False
         self._settler: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._loop_thread: threading.Thread | None = None
@@ -89,6 +94,17 @@ class Lanes:
         with self._lock:
             count = sum(attempt.function.is_async == function.is_async for attempt in self._running)
         return count < self._most[function.is_async]
+
+    def full_names(self) -> tuple[str, ...]:
+        """Return the names of the activities that would find no room now: they are left to other workers."""
+        if not self._running:
+            return ()
+        served = [f for f in registry.functions() if f.kind == ACTIVITY and self.serves(f)]
+        return tuple(sorted({f.name for f in served if not self.has_room(f)}))
+
+    def turn_away(self) -> None:
+        """Note that there was no room for something: its queue is woken once there is."""
+        self._has_turned_away = True
 
     def start(self, activity: ClaimedActivity, function: Function, seconds: float) -> None:
         """Run the attempt here, from now on for `seconds` at most. There must be room."""
@@ -112,9 +128,10 @@ class Lanes:
         with self._lock:
             return {attempt.activity.id for attempt in self._running}
 
-    def drain(self, pulse: Callable[[], None] = lambda: None) -> None:
-        """Wait until all that runs here has ended and is settled, each within its deadline."""
-        while self.is_busy():
+    def drain(self, pulse: Callable[[], None] = lambda: None, *, seconds: float = float("inf")) -> None:
+        """Wait until all that runs here has ended and is settled, each within its deadline, or for so many seconds."""
+        until = time.monotonic() + seconds
+        while self.is_busy() and time.monotonic() < until:
             pulse()
             time.sleep(TICK_SECONDS / 2)
 
@@ -215,6 +232,8 @@ class Lanes:
                 return
             attempt.is_settled = True
             self._unsettled += 1
+        if self._watch is not None:  # it has ended in time, however long its result waits to be settled
+            self._watch.begin(attempt.activity.id, UNSETTLED_SECONDS, attempt.place)
         self._results.put((attempt, Result(attempt.activity, event)))
 
     def _ensure_settler(self) -> None:
@@ -266,6 +285,10 @@ class Lanes:
                     self._watch.end(attempt.place)
                 self._places.append(attempt.place)
             self._unsettled -= len(found)
+        if self._has_turned_away:
+            self._has_turned_away = False
+            for name in {attempt.activity.queue for attempt, _ in found}:
+                wake(name)
 
 
 def _make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:

@@ -22,7 +22,7 @@ from orchestrations.authoring.registry import ACTIVITY, registry
 from orchestrations.conf import conf
 from orchestrations.runtime import outcomes
 from orchestrations.runtime.processes import describe_end
-from orchestrations.runtime.retries import drop_connection, through_locks, through_outage
+from orchestrations.runtime.retries import drop_connection, through_outage
 from orchestrations.runtime.watch import Reading, State
 from orchestrations.runtime.worker_process import Ended, Verdict
 from orchestrations.store import activities, clock, hubs, leases, losses, processes, retention
@@ -82,9 +82,7 @@ class Registrar(threading.Thread):
         try:
             while not self._is_late() and not (self._is_ending() and self._jobs.empty()):
                 self._work_off()
-                if not self._is_ending() and time.monotonic() - self._beaten_at >= conf.BEAT_SECONDS:
-                    self._beaten_at = time.monotonic()
-                    self._try_to_beat()
+                self._beat_if_due()
         finally:
             connections.close_all()
 
@@ -93,7 +91,12 @@ class Registrar(threading.Thread):
             job = self._jobs.get(timeout=TICK_SECONDS)
         except queue.Empty:
             return
-        through_outage(lambda: through_locks(job), give_up=self._is_late, pulse=lambda: None)
+        through_outage(job, give_up=self._is_late, pulse=self._beat_if_due)  # a job may wait for a row for long
+
+    def _beat_if_due(self) -> None:
+        if not self._is_ending() and time.monotonic() - self._beaten_at >= conf.BEAT_SECONDS:
+            self._beaten_at = time.monotonic()
+            self._try_to_beat()
 
     def _is_ending(self) -> bool:
         return self._ends_at != float("inf")
@@ -120,6 +123,7 @@ class Registrar(threading.Thread):
         ]
         leases.renew(moving, running, now, conf.LEASE_SECONDS)
         self._moves = {worker.row.id: worker.reading.moves for worker in workers}
+        leases.unblock_served(now)
         if time.monotonic() - self._pruned_at >= PRUNE_SECONDS:
             self._pruned_at = time.monotonic()
             processes.prune(now)

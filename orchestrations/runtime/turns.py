@@ -13,14 +13,11 @@ from orchestrations import telemetry
 from orchestrations.authoring.context import body_of
 from orchestrations.authoring.registry import ACTIVITY, ORCHESTRATOR, registry
 from orchestrations.conf import conf, queue_name
-from orchestrations.engine import encoding
 from orchestrations.engine.events import (
     EventRaised,
-    ExecutionTerminated,
     HistoryEvent,
     Scheduled,
     TimerCreated,
-    TimerFired,
 )
 from orchestrations.engine.failures import FailureDetails
 from orchestrations.engine.intake import Intake, take
@@ -36,31 +33,13 @@ from orchestrations.errors import (
     NondeterminismError,
     NotRegisteredError,
 )
+from orchestrations.runtime.arrivals import arrange, read_history
+from orchestrations.runtime.parked import MARKS, MISSING_FUNCTION, Parked
 from orchestrations.runtime.surroundings import Surroundings, context_of
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import TurnCommit
 from orchestrations.store.claims import ClaimedInstance
 from orchestrations.store.looks import Message
-
-MISSING_FUNCTION = "missing-function"
-MARKS = {
-    "nondeterminism": "nondeterminism",
-    "orchestrator.unknown": MISSING_FUNCTION,
-    "limit.fan-out": "fan-out-limit",
-    "limit.history": "history-limit",
-}
-"""Error code → mark: what parks an instance instead of ending it (REL-11)."""
-
-
-TERMINATION = ExecutionTerminated.__name__
-
-
-class Parked(Exception):
-    """The instance cannot move now: it is to be marked with `reason`; nothing of the turn is written."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason, self.message = reason, message
 
 
 @dataclass(slots=True)
@@ -95,31 +74,47 @@ class Held:
             self.surroundings.close_body(turn)
 
 
-def run_turn(held: Held, now: datetime) -> tuple[TurnCommit, list[Result]]:
+def run_turn(held: Held, now: datetime, refusal: Parked | None = None) -> tuple[TurnCommit, list[Result]]:
     """Run a turn over what the instance has to take: the plan to commit, and results that it cannot take now.
 
-    Management needs no code, so it is obeyed where the rest of the turn cannot be run (NDT-7). Raises `Parked`. The
-    body that was used is in `held`; it is ahead of the history until the plan is committed.
+    Management needs no code, so it is obeyed where the rest of the turn cannot be run (NDT-7), or must not be, as
+    `refusal` says. What is suspended takes management alone: what has waited is looked at in its order, and taken by
+    the next turn. Raises `Parked`; the results are in `held` still. The body that was used is in `held`; it is ahead of
+    the history until the plan is committed.
     """
     execution = held.claimed.facts.execution_id
     current = [message for message in held.messages if message.execution in ("", execution)]
     outdated = [message.id for message in held.messages if message.execution not in ("", execution)]
+    management = [message for message in current if message.is_control]
+    if held.claimed.facts.status is Status.SUSPENDED:
+        current = management
     try:
+        if refusal is not None:
+            raise refusal
         commit, left = _run_turn(held, current, now)
     except Parked:
-        management = [message for message in current if message.is_control]
         if not management:
             raise
-        held.drop_body()
-        results, held.results = held.results, []
-        commit, _ = _run_turn(held, management, now)
-        left = results
+        commit, left = _manage_alone(held, management, now)
     commit.consumed += outdated
     return commit, left
 
 
+def _manage_alone(held: Held, management: Sequence[Message], now: datetime) -> tuple[TurnCommit, list[Result]]:
+    held.drop_body()
+    results, held.results = held.results, []
+    try:
+        commit, _ = _run_turn(held, management, now)
+    except Parked as parked:
+        parked.obeys_management = False
+        raise
+    finally:
+        held.results = results
+    return commit, results
+
+
 def _run_turn(held: Held, messages: Sequence[Message], now: datetime) -> tuple[TurnCommit, list[Result]]:
-    arrived = _arrange(messages)
+    arrived = arrange(messages)
     events: list[HistoryEvent] = [event for _, event in arrived]
     begun = held.claimed.has_begun
     intake = take(held.claimed.facts.status, [*events, *(r.event for r in held.results)], has_begun=begun)
@@ -139,33 +134,6 @@ def _run_turn(held: Held, messages: Sequence[Message], now: datetime) -> tuple[T
         function = registry.find(ACTIVITY, event.name)
         commit.queues.append(queue_name(held.claimed.hub, function.queue if function else None))
     return commit, left
-
-
-def _arrange(messages: Sequence[Message]) -> list[tuple[Message, HistoryEvent]]:
-    """Decode the messages and put them in order of arrival: by key, but timers by their instants among the others.
-
-    Raises `Parked` for one that cannot be read, unless a termination is among them, which does not need it (NDT-7).
-    """
-    is_ending = any(message.kind == TERMINATION for message in messages)
-    plain: list[tuple[Message, HistoryEvent]] = []
-    timers: list[tuple[Message, HistoryEvent]] = []
-    for message in messages:
-        try:
-            event = _decode(message)
-        except Parked:
-            if is_ending:
-                continue
-            raise
-        (timers if isinstance(event, TimerFired) else plain).append((message, event))
-    if not timers:
-        return plain
-    timers.sort(key=lambda pair: (pair[1].timestamp, pair[0].id), reverse=True)
-    found: list[tuple[Message, HistoryEvent]] = []
-    for message, event in plain:
-        while timers and timers[-1][1].timestamp < event.timestamp:
-            found.append(timers.pop())
-        found.append((message, event))
-    return found + timers[::-1]
 
 
 def _leave_carried(plan: TurnPlan, consumed: list[int]) -> list[int]:
@@ -189,7 +157,7 @@ def load_body(held: Held) -> Turn:
         held.turn = Turn(body_of(function), turn_limits())
         if held.history:
             history, held.history = held.history, []
-            context_of(held.turn).run(held.turn.replay, _read_history(history))
+            context_of(held.turn).run(held.turn.replay, read_history(history))
     return held.turn
 
 
@@ -207,7 +175,8 @@ def _plan(held: Held, intake: Intake, now: datetime) -> TurnPlan:
         return plan_termination(facts, intake.termination, received, _not_before(held, now))
     try:
         plan = _advance(held, intake, now)
-        _check_history(held, plan)
+        if intake.needs_body:
+            _check_history(held, plan)
     except (NondeterminismError, LimitExceededError) as error:
         held.drop_body()
         raise Parked(MARKS[_code(error)], error.message) from error
@@ -268,19 +237,3 @@ def _check_history(held: Held, plan: TurnPlan) -> None:
 
 def _code(error: DurableError) -> str:
     return error.code
-
-
-def _decode(message: Message) -> HistoryEvent:
-    try:
-        event = encoding.decode(message.body)
-    except (ValueError, KeyError, TypeError) as error:
-        raise Parked("payload", f"A message cannot be read ({type(error).__name__}: {error}).") from error
-    return replace(event, message_id=message.id) if isinstance(event, EventRaised) else event
-
-
-def _read_history(texts: Sequence[str]) -> list[HistoryEvent]:
-    try:
-        return [encoding.decode(text) for text in texts]
-    except (ValueError, KeyError, TypeError) as error:
-        advice = "Deploy a version that knows what was written, or terminate the instance."
-        raise Parked("payload", f"The history cannot be read ({type(error).__name__}: {error}). {advice}") from error

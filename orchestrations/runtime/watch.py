@@ -9,8 +9,10 @@ from __future__ import annotations
 import mmap
 import struct
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 from pathlib import Path
 
 NOTHING = 0
@@ -19,7 +21,12 @@ MAIN = 0
 
 PLACES = 1 + 256
 _HEADER, _WIDTH = 4, 4
-_NUMBERS = _HEADER + _WIDTH * PLACES
+FINISHED = 1024
+"""How many activities may have ended without being settled: their keys are in one of two lists, of which the header
+says which counts."""
+
+_LISTS = _HEADER + _WIDTH * PLACES
+_NUMBERS = _LISTS + 2 * (1 + FINISHED)
 _FORMAT = struct.Struct(f"@{_NUMBERS}q")
 
 
@@ -62,6 +69,7 @@ class Reading:
     moves: int
     state: State
     running: tuple[Running, ...]
+    finished: frozenset[int] = frozenset()
 
     @property
     def main(self) -> Running | None:
@@ -94,6 +102,23 @@ class Watch:
         began = time.monotonic_ns()
         self._write(place, key, began, began + int(seconds * 1e9))
 
+    def finish(self, key: int) -> None:
+        """Say that an activity has ended whose result is in hand: to be said before `end`."""
+        numbers, at = self._numbers, _LISTS + self._numbers[2] * (1 + FINISHED)
+        count = numbers[at]
+        if count < FINISHED:
+            numbers[at + 1 + count] = key
+            numbers[at] = count + 1
+
+    def keep_finished(self, keys: Collection[int]) -> None:
+        """Say which results are in hand still; the list of before counts until the new one is complete."""
+        numbers, other = self._numbers, 1 - self._numbers[2]
+        at = _LISTS + other * (1 + FINISHED)
+        for place, key in enumerate(islice(keys, FINISHED)):
+            numbers[at + 1 + place] = key
+        numbers[at] = min(len(keys), FINISHED)
+        numbers[2] = other
+
     def end(self, place: int = MAIN) -> None:
         """Say that nothing runs there any more."""
         self._write(place, NOTHING, 0, 0)
@@ -120,7 +145,9 @@ class Watch:
             serial, key, began, deadline = first[at : at + _WIDTH]
             if key != NOTHING and serial % 2 == 0 and first[at : at + _WIDTH] == second[at : at + _WIDTH]:
                 running.append(Running(place, serial, key, began / 1e9, deadline / 1e9))
-        return Reading(second[0], State(second[1]), tuple(running))
+        at = _LISTS + second[2] * (1 + FINISHED)
+        finished = frozenset(second[at + 1 : at + 1 + second[at]])
+        return Reading(second[0], State(second[1]), tuple(running), finished)
 
     def close(self) -> None:
         """Unmap the bytes."""

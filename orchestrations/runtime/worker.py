@@ -29,6 +29,7 @@ from rq.worker import SimpleWorker
 
 from orchestrations import telemetry
 from orchestrations.authoring.registry import KINDS, registry
+from orchestrations.conf import conf
 from orchestrations.engine.failures import FailureDetails
 from orchestrations.faults import crashpoint
 from orchestrations.runtime import queues, surroundings
@@ -83,7 +84,10 @@ class HintWorker(SimpleWorker):
             elif burst:
                 break
         self._enter(State.WORKING)
-        self.state.lanes.drain(self.state.move)
+        if self.has_failed:  # what the burst held must run out, so nothing here may look alive for long
+            self.state.lanes.drain(seconds=conf.STOP_SECONDS)
+        else:
+            self.state.lanes.drain(self.state.move)
         self._say_goodbye()
         return count > 0
 

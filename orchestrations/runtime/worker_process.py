@@ -132,12 +132,12 @@ class WorkerProcess:
         return True
 
     def keys(self) -> set[int]:
-        """Return the keys of the activities that it runs at this instant."""
+        """Return the keys of the activities that it runs at this instant, or has ended and not settled."""
         try:
             reading = self._watch.read() if self._watch is not None else self._reading
         except ValueError:  # closed meanwhile, in the thread that has seen its end
             reading = self._reading
-        return {running.key for running in reading.running if running.activity}
+        return {running.key for running in reading.running if running.activity} | reading.finished
 
     def enforce(self) -> None:
         """Kill it, with all that it has started, if what it runs is past its deadline or if it hangs."""

@@ -141,22 +141,16 @@ def message_of(result: Result) -> NewMessage:
     return NewMessage(a.instance, result.event, f"task/{a.execution}/{a.attempt}", a.sequence, a.execution)
 
 
-def put_back(activities: Sequence[ClaimedActivity], owner: str, due_at: datetime | None = None) -> None:
-    """Give back attempts that were not begun; this delivery does not count. Their queues are woken.
-
-    With `due_at` they are not offered again before that instant.
-    """
+def put_back(activities: Sequence[ClaimedActivity], owner: str) -> None:
+    """Give back attempts that were not begun; this delivery does not count. Their queues are woken."""
     if not activities:
         return
     with transaction.atomic():
         condition, values = _held(activities, owner)
-        changes = "lease_owner = '', lease_until = NULL"
-        if due_at is not None:
-            changes, values = f"{changes}, due_at = %s", [due_at, *values]
-        count = sql.run(f"UPDATE {ACTIVITY} SET {changes} WHERE {condition}", values)
+        count = sql.run(f"UPDATE {ACTIVITY} SET lease_owner = '', lease_until = NULL WHERE {condition}", values)
         if count:
             for queue in {a.queue for a in activities}:
-                announce_work(queue, due_at, items=count)
+                announce_work(queue, items=count)
 
 
 def begin_once(activity: ClaimedActivity, owner: str, now: datetime) -> bool | None:

@@ -35,6 +35,7 @@ _SCHEDULES = sql.Columns(
     gate="int",
     lease_owner="text",
     lease_until="time",
+    losses="int",
     execution="text",
     position="int",
     history_size="int",
@@ -45,7 +46,7 @@ _SCHEDULES = sql.Columns(
 )
 _ASSIGN = (
     ", ".join(f"{name} = v.{name}" for name in _SCHEDULES.names[1:])
-    + ", updated_at = COALESCE(v.turned_at, t.updated_at), revision = t.revision + 1, losses = 0"
+    + ", updated_at = COALESCE(v.turned_at, t.updated_at), revision = t.revision + 1"
 )
 _RETURNING = ", ".join(SCHEDULE_COLUMNS)
 
@@ -135,6 +136,7 @@ def _schedule_of(
         "gate": int(gate_of(status, is_held_up=is_held_up)),
         "lease_owner": row.lease_owner if answer.is_kept else "",
         "lease_until": until if answer.is_kept else None,
+        "losses": 0 if c.ran_code else row.losses,
         "execution": c.execution,
         "position": 0 if continues else row.position + len(events),
         "history_size": 0 if continues else row.history_size + sum(len(event["body"]) for event in events),

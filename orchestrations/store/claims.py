@@ -6,8 +6,7 @@ alone, by a worker with empty hands, lest others share the blame of one that kil
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +23,10 @@ from orchestrations.store.signals import announce_work
 ACTIVITY = ActivityTask._meta.db_table
 INPUT_CHARACTERS = 16 * 1024 * 1024
 """How much input a claim of activities takes at most; the first one whatever its size."""
+
+SCANNED = 500
+"""How many due activities a claim looks at, oldest first, if it leaves out some by name: a long backlog of what other
+workers run must not cost every claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +186,10 @@ def _claim_instances(
     rows = sql.fetch(
         f"{head} UPDATE {SCHEDULE} AS t SET lease_owner = %s, lease_until = %s, lease_epoch = t.lease_epoch + 1,"
         f" losses = t.losses + CASE WHEN t.lease_until IS NULL THEN 0 ELSE 1 END"
-        + (f" FROM {INSTANCE} i WHERE i.id = t.instance_id AND" if sql.is_postgres() else " WHERE")
-        + f" t.instance_id IN ({picked}) RETURNING {_returning()}",
+        f" WHERE t.instance_id IN ({picked}) RETURNING {', '.join(SCHEDULE_COLUMNS)}",
         [*parameters, owner, until],
     )
-    return [_read_instance(row) for row in rows]
+    return _with_facts([read_schedule(row) for row in rows])
 
 
 _FACTS = (
@@ -196,18 +198,18 @@ _FACTS = (
 )
 
 
-def _returning() -> str:
-    """Return what a claim returns: the schedule's columns, then the instance's facts (SQLite: as one JSON array)."""
-    if sql.is_postgres():
-        return ", ".join([*(f"t.{name}" for name in SCHEDULE_COLUMNS), *(f"i.{name}" for name in _FACTS)])
-    array = f"(SELECT json_array({', '.join(_FACTS)}) FROM {INSTANCE} i WHERE i.id = {SCHEDULE}.instance_id)"
-    return ", ".join([*SCHEDULE_COLUMNS, array])
+def _with_facts(schedules: Sequence[ScheduleRow]) -> list[ClaimedInstance]:
+    """Return the claimed instances with their facts, which are read by a statement after the one that has the locks:
+    in READ COMMITTED that one sees the facts as they were before it waited for a row."""
+    if not schedules:
+        return []
+    condition, values = sql.among("id", [row.instance_id for row in schedules])
+    rows = sql.fetch(f"SELECT id, {', '.join(_FACTS)} FROM {INSTANCE} WHERE {condition}", values)
+    facts = {row[0]: dict(zip(_FACTS, row[1:], strict=True)) for row in rows}
+    return [_read_instance(row, facts[row.instance_id]) for row in schedules]
 
 
-def _read_instance(row: tuple[Any, ...]) -> ClaimedInstance:
-    schedule = read_schedule(row[: len(SCHEDULE_COLUMNS)])
-    rest = row[len(SCHEDULE_COLUMNS) :]
-    facts = dict(zip(_FACTS, rest if sql.is_postgres() else json.loads(rest[0]), strict=True))
+def _read_instance(schedule: ScheduleRow, facts: Mapping[str, Any]) -> ClaimedInstance:
     parent = facts["parent_id"], facts["parent_execution"], facts["parent_sequence"], facts["parent_attempt"]
     return ClaimedInstance(
         row=schedule,
@@ -235,13 +237,17 @@ def _claim_activities(
     lock = sql.locking("FOR UPDATE SKIP LOCKED")
     unknown, excluded = _without("name", limits.unknown_activities)
     due = (
-        f"SELECT id, due_at, size FROM {ACTIVITY}"
-        f" WHERE queue = %s AND due_at <= %s AND lease_until IS NULL AND blocked = ''{unknown}"
+        f"SELECT id, due_at, size, name FROM {ACTIVITY}"
+        " WHERE queue = %s AND due_at <= %s AND lease_until IS NULL AND blocked = ''"
         f" ORDER BY due_at, id LIMIT %s{lock}"
     )
-    before = "sum(size) OVER (ORDER BY due_at, id) - size AS before"
-    fresh = f"SELECT id FROM (SELECT id, {before} FROM due) AS sized WHERE before < {INPUT_CHARACTERS}"
-    parameters: list[Any] = [queue, now, *excluded, limits.activities]
+    sized = (
+        "SELECT id, sum(size) OVER (ORDER BY due_at, id) - size AS before,"
+        f" row_number() OVER (ORDER BY due_at, id) AS place FROM due WHERE TRUE{unknown}"
+    )
+    fresh = f"SELECT id FROM ({sized}) AS sized WHERE before < {INPUT_CHARACTERS} AND place <= %s"
+    scanned = max(limits.activities, SCANNED) if excluded else limits.activities
+    parameters: list[Any] = [queue, now, scanned, *excluded, limits.activities]
     if may_take_lost:
         lost = f"SELECT id FROM {ACTIVITY} WHERE queue = %s AND lease_until <= %s ORDER BY lease_until LIMIT 1{lock}"
         head = f"WITH lost AS ({lost}), due AS ({due}), fresh AS ({fresh})"

@@ -33,15 +33,15 @@ def live_below(instances: Sequence[int]) -> dict[int, list[int]]:
 
 
 def lock_below(ending: Sequence[int], found: dict[int, list[int]], targets: dict[int, inbox.Target]) -> None:
-    """Complete `found` (of `live_below`) and `targets` with what was put below an ended one before it was locked.
+    """Complete `found` (of `live_below`) and `targets` with what was put below before the locks were ours.
 
-    An instance that was seen alive, and has ended before we had its lock, hides those below it from the first look.
+    Whoever held one of them may have created an instance below it; and one that was seen alive, and has ended since,
+    hides those below it from the first look. So it looks again until a look finds nobody new.
     """
-    while any(key in targets and not targets[key].is_live for keys in found.values() for key in keys):
-        again = live_below(ending)
-        news = {key for keys in again.values() for key in keys} - targets.keys()
+    while True:
         found.clear()
-        found.update(again)
+        found.update(live_below(ending))
+        news = {key for keys in found.values() for key in keys} - targets.keys()
         if not news:
             return
         targets.update(inbox.lock(news))

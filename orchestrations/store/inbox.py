@@ -139,7 +139,15 @@ def lock_named(hub: str, instance_id: str) -> Target | None:
         + sql.locking("FOR NO KEY UPDATE OF s"),
         [hub, instance_id],
     )
+    if not rows and (again := _find_again(hub, instance_id)):
+        return lock([again]).get(again)
     return _target(rows[0]) if rows else None
+
+
+def _find_again(hub: str, instance_id: str) -> int | None:
+    """Return the key of an instance that has just taken the place of the one whose lock was waited for."""
+    found = Instance.objects.filter(hub__name=hub, instance_id=instance_id).values_list("pk", flat=True).first()
+    return found if sql.is_postgres() else None
 
 
 def _target(row: Sequence[Any]) -> Target:

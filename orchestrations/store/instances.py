@@ -28,9 +28,9 @@ def remove(instances: Sequence[int]) -> None:
 
     Their sub-orchestrations become those of their own parent, so that who ends the family finds them.
     """
-    condition, values = sql.among("parent_id", instances)
-    above = f"(SELECT p.parent_id FROM {INSTANCE} p WHERE p.id = {INSTANCE}.parent_id)"
-    sql.run(f"UPDATE {INSTANCE} SET parent_id = {above} WHERE {condition}", values)
+    for key in sorted(instances, reverse=True):  # one by one, from below: a parent may be among those that go
+        above = f"(SELECT p.parent_id FROM {INSTANCE} p WHERE p.id = %s)"
+        sql.run(f"UPDATE {INSTANCE} SET parent_id = {above} WHERE parent_id = %s", [key, key])
     condition, values = sql.among("instance_id", instances)
     for model in (HistoryEvent, InboxMessage, EventReceipt, ActivityTask, Payload, Schedule):
         sql.run(f"DELETE FROM {model._meta.db_table} WHERE {condition}", values)

@@ -25,6 +25,9 @@ _KEYS = {SCHEDULE: "instance_id", ACTIVITY: "id"}
 _LOCKS = {SCHEDULE: "FOR NO KEY UPDATE", ACTIVITY: "FOR UPDATE"}
 _DUE = sql.Columns(Schedule, instance_id="int", due_at="time", gate="int")
 
+BLOCKED_ROWS = 5000
+"""How many attempts that were put aside are looked at in a round."""
+
 FIRST_TRY_SECONDS, LAST_TRY_SECONDS = 10.0, 600.0
 
 
@@ -69,19 +72,23 @@ def _is(held: ClaimedInstance, owner: str, epoch: int) -> bool:
     return (held.row.lease_owner, held.row.lease_epoch) == (owner, epoch)
 
 
-def hand_back(owner: str, keep: Callable[[], Collection[int]] = tuple) -> int:
+def hand_back(owner: str, keep: Callable[[], Collection[int]] | None = None) -> int:
     """Free all that a worker holds, but the activities that `keep` names; its commits will find the leases gone.
 
     For a worker that was stopped, has lost its way, or whose activity outlives its slice: nothing counts as lost.
-    `keep` is asked once the rows are locked, so what the worker leases after that is not among them. Durable when it
-    returns; the queues are woken.
+    `keep` is asked once the rows are locked, so what the worker leases after that is not among them. With `keep` the
+    worker lives: what may run at most once and has begun stays its own. Durable when it returns; the queues are woken.
     """
     with transaction.atomic():
-        held = [_lock_held(table, owner) for table in (SCHEDULE, ACTIVITY)]
-        kept = set(keep())
-        rows = _let_go(SCHEDULE, held[0]) + _let_go(ACTIVITY, [key for key in held[1] if key not in kept])
+        instances, attempts = _lock_held(SCHEDULE, owner), _lock_held(ACTIVITY, owner)
+        kept = set(keep()) | _begun_once(owner) if keep is not None else set()
+        rows = _let_go(SCHEDULE, instances) + _let_go(ACTIVITY, [key for key in attempts if key not in kept])
         _announce(rows)
     return len(rows)
+
+
+def _begun_once(owner: str) -> set[int]:
+    return {key for (key,) in sql.fetch(f"SELECT id FROM {ACTIVITY} WHERE {HELD} AND begun_at IS NOT NULL", [owner])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +139,17 @@ def renew(owners: Sequence[str], running: Sequence[int], now: datetime, seconds:
         )
 
 
-def park(held: ClaimedInstance, reason: str, message: str, fingerprint: str, now: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Why an instance cannot move, and under which code. `obeys_management`: what waits of it can be done at once."""
+
+    reason: str
+    message: str
+    fingerprint: str
+    obeys_management: bool = True
+
+
+def park(held: ClaimedInstance, mark: Mark, now: datetime) -> None:
     """Mark an instance as blocked and give its lease back; it is tried again after 10 s, doubling to 10 min (NDT-6).
 
     Its status, history and inbox stay as they are. Management that waits makes it due at once: it needs no code. While
@@ -140,26 +157,44 @@ def park(held: ClaimedInstance, reason: str, message: str, fingerprint: str, now
     lost.
     """
     row = held.row
-    past = json.loads(row.blocked_detail) if row.blocked == reason and row.blocked_detail else {}
+    past = json.loads(row.blocked_detail) if row.blocked == mark.reason and row.blocked_detail else {}
     tries = past.get("tries", 0) + 1
     since = past.get("since", now.isoformat())
-    detail = {"message": message, "since": since, "tries": tries, "fingerprint": fingerprint}
-    doublings = 0 if processes.runs_other_code(fingerprint, now) else min(tries - 1, 10)
+    detail = {"message": mark.message, "since": since, "tries": tries, "fingerprint": mark.fingerprint}
+    doublings = 0 if processes.runs_other_code(mark.fingerprint, now) else min(tries - 1, 10)
     with transaction.atomic(durable=True):
-        targets = inbox.lock([row.instance_id])
-        target = targets.get(row.instance_id)
+        target = inbox.lock([row.instance_id]).get(row.instance_id)
         if target is None or not _is(held, target.lease_owner, target.lease_epoch):
             return
         due_at = now + timedelta(seconds=min(FIRST_TRY_SECONDS * 2**doublings, LAST_TRY_SECONDS))
-        due_at = now if inbox.has_control(row.instance_id) else due_at
+        due_at = now if mark.obeys_management and inbox.has_control(row.instance_id) else due_at
         rows = sql.fetch(
             f"UPDATE {SCHEDULE} SET blocked = %s, blocked_detail = %s, gate = %s, due_at = %s, updated_at = %s,"
             " lease_owner = '', lease_until = NULL, losses = 0, revision = revision + 1"
             " WHERE instance_id = %s RETURNING revision",
-            [reason, json.dumps(detail), int(Gate.HELD), due_at, now, row.instance_id],
+            [mark.reason, json.dumps(detail), int(Gate.HELD), due_at, now, row.instance_id],
         )
         announce_change(held.hub, held.facts.instance_id, rows[0][0])
         announce_work(row.queue, due_at)
+
+
+def unblock_served(now: datetime) -> int:
+    """Make due again what was put aside for want of a function that a living worker of its queue has by now.
+
+    Durable when it returns; the queues are woken. Returns how many attempts there were.
+    """
+    names = (
+        f"SELECT DISTINCT queue, name FROM (SELECT queue, name FROM {ACTIVITY} WHERE blocked > '' LIMIT %s) AS found"
+    )
+    count = 0
+    for queue, name in sql.fetch(names, [BLOCKED_ROWS]):
+        if name in processes.functions_served(queue, now).get("activity", ()):
+            with transaction.atomic():
+                again = f"UPDATE {ACTIVITY} SET blocked = '' WHERE blocked > '' AND queue = %s AND name = %s"
+                freed = sql.run(again, [queue, name])
+                announce_work(queue, items=freed)
+            count += freed
+    return count
 
 
 def retry_blocked(fingerprint: str, now: datetime) -> int:

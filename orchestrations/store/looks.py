@@ -21,8 +21,8 @@ START = ExecutionStarted.__name__
 MESSAGES, FIRST_MESSAGES = 1000, 16
 """How many of an instance's messages one look shows, and how many at the beginning of an execution: one that continues
 as new for each of them must not be shown all the others each time."""
-CHARACTERS = 4 * 1024 * 1024
-"""How much of an instance's messages one look shows, the first message whatever its size."""
+CHARACTERS = 2 * 1024 * 1024
+"""One look shows messages of an instance until they have more than this."""
 _LAST = 2**63 - 1
 
 
@@ -136,6 +136,13 @@ def read(rows: Sequence[tuple[Any, ...]]) -> dict[int, Waiting]:
     return found
 
 
+def is_cut(messages: Sequence[Message]) -> bool:
+    """Tell whether more messages may wait for an instance than a look has shown of it."""
+    plain = [message for message in messages if message.not_before is None]
+    is_long = len(plain) == FIRST_MESSAGES or len(plain) >= MESSAGES
+    return is_long or sum(len(message.body) for message in plain) > CHARACTERS
+
+
 @cache
 def _cut(most: int) -> str:
     """Return the expression for the first message that an instance is not shown."""
@@ -144,8 +151,8 @@ def _cut(most: int) -> str:
         f" ORDER BY f.id LIMIT {most + 1}"
     )
     counted = (
-        "SELECT c.id, row_number() OVER (ORDER BY c.id) AS place, sum(c.size) OVER (ORDER BY c.id) AS total"
+        "SELECT c.id, c.size, row_number() OVER (ORDER BY c.id) AS place, sum(c.size) OVER (ORDER BY c.id) AS total"
         f" FROM ({first}) c"
     )
-    bound = f"SELECT min(d.id) FROM ({counted}) d WHERE d.place > {most} OR (d.place > 1 AND d.total > {CHARACTERS})"
+    bound = f"SELECT min(d.id) FROM ({counted}) d WHERE d.place > {most} OR (d.total - d.size > {CHARACTERS})"
     return f"COALESCE(({bound}), {_LAST})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import cast
 
@@ -36,6 +37,12 @@ class Note:
     def end(self, place: int = 0) -> None:
         """Note that nothing runs."""
         self.key = 0
+
+    def finish(self, key: int) -> None:
+        """Note that an activity's result is in hand: only a supervisor that takes work from the living asks."""
+
+    def keep_finished(self, keys: Collection[int]) -> None:
+        """Note which results are in hand still."""
 
 
 @dataclass(frozen=True)

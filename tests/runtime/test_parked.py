@@ -101,7 +101,7 @@ def test_parking_does_not_put_off_an_order_that_came_during_the_turn(parked: str
     """The order lowers `due_at`; the mark of a turn that began before must not raise it again."""
     (held,) = _claim_now(parked)
     DurableClient().terminate(parked)
-    leases.park(held, "missing-function", "gone", "code", clock.now())
+    leases.park(held, leases.Mark("missing-function", "gone", "code"), clock.now())
     due_at = schedule_of(parked).due_at
     assert due_at is not None
     assert due_at <= clock.now()
@@ -116,7 +116,7 @@ def test_while_workers_run_other_code_the_pause_does_not_grow(parked: str) -> No
     )
     for _ in range(4):
         (held,) = _claim_now(parked)
-        leases.park(held, "missing-function", "gone", "old", clock.now())
+        leases.park(held, leases.Mark("missing-function", "gone", "old"), clock.now())
     due_at = schedule_of(parked).due_at
     assert due_at is not None
     assert due_at <= clock.now() + timedelta(seconds=leases.FIRST_TRY_SECONDS)
@@ -134,7 +134,7 @@ def test_one_for_which_nothing_waits_is_tried_when_something_comes() -> None:
     client = DurableClient()
     instance_id = client.start_new("wait_for", client_input=["a"])
     drain()
-    leases.park(_claim_now(instance_id)[0], "missing-function", "gone", "old", clock.now())
+    leases.park(_claim_now(instance_id)[0], leases.Mark("missing-function", "gone", "old"), clock.now())
     client.suspend(instance_id)
     drain()
     client.resume(instance_id)

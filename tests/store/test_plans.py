@@ -144,6 +144,7 @@ def test_counting_what_is_due_stops_at_a_bound_for_each_queue(fill: Callable[[],
 
 def test_pages_and_the_look_for_what_is_stuck_read_what_they_show(fill: Callable[[], None]) -> None:
     start()
+    Schedule.objects.update(due_at=clock.now() - timedelta(minutes=1))  # for longer than the time of grace
     fill()
     with watch_reads() as reads:
         page = queries.list_instances("main", queries.InstanceFilter(), size=50)
