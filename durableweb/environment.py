@@ -62,6 +62,14 @@ class Environment:
         """Return the parts of a comma-separated list."""
         return [part.strip() for part in self.text(name).split(",") if part.strip()] or list(default)
 
+    def queues(self, name: str, default: Iterable[str]) -> list[str]:
+        """Return a list of full names of queues: a bare name would be a queue that nothing is ever put into."""
+        found = self.items(name, default)
+        for value in found:
+            if not all(value.partition(".")):
+                refuse(name, value, f"must list names of queues as <hub>.<queue>, such as main.{value.strip('.')}")
+        return found
+
     def url(self, name: str, default: str, *, schemes: Iterable[str]) -> str:
         """Return a URL of one of `schemes`."""
         value = self.text(name, default)

@@ -63,6 +63,17 @@ def absolute(app: OwnApp) -> str:
     return str(Path(app.entry).expanduser().absolute()) if is_path else app.entry
 
 
+def lacks_functions(entry: str) -> bool:
+    """Tell whether it is a folder of modules of which none is the one whose functions are found."""
+    try:
+        app = find(entry)
+    except UnusableApp:
+        return False
+    if app.is_module or app.place is None or not app.place.is_dir():
+        return False
+    return not any((app.place / name).exists() for name in (f"{MODULE}.py", f"{MODULE}/{PACKAGE}"))
+
+
 def configure(entries: Sequence[str], installed: Sequence[str]) -> tuple[list[AppConfig], list[str]]:
     """Make the entries importable; return the Django apps among them, and the names of the plain modules.
 

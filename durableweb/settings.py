@@ -111,7 +111,7 @@ DATABASES = {"default": databases.database(DATABASE_URL)}
 REDIS_URL = ENVIRONMENT.url("REDIS_URL", HOME.redis_url, schemes={"redis", "rediss", "unix"})
 """Empty where no queue is configured: work is then accepted and waits, and pages poll."""
 
-QUEUE_NAMES = ENVIRONMENT.items("DURABLE_QUEUES", ["main.default"])
+QUEUE_NAMES = ENVIRONMENT.queues("DURABLE_QUEUES", ["main.default"])
 RQ_QUEUES: dict[str, dict[str, Any]] = {
     name: {"URL": REDIS_URL or f"unix://{HOME.redis_socket}", "SERIALIZER": "rq.serializers.JSONSerializer"}
     for name in QUEUE_NAMES

@@ -91,7 +91,7 @@ def describe(error: BaseException) -> str:
 def check_functions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """W021: a module with functions that cannot be imported; a warning, since all others work."""
     hint = "Mend it, and start the workers again; `make run` does that by itself."
-    return [Warning(f"{problem}.", hint=hint, id="orchestrations.W021") for problem in _problems]
+    return [Warning(f"{str(problem).rstrip('.')}.", hint=hint, id="orchestrations.W021") for problem in _problems]
 
 
 def _has_functions(module: Any) -> bool:

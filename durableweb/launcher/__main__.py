@@ -17,7 +17,7 @@ import django
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
-from durableweb import valkey
+from durableweb import own_apps, valkey
 from durableweb.environment import Environment, refuse
 from durableweb.home import Home, home_of, write_private
 from durableweb.launcher import parts, preparation
@@ -80,7 +80,8 @@ def _run(asked_apps: str | None) -> int:
     watch = Watch(say)
     watch.listen()
     try:
-        _start(watch, home, port, address, preparation.choose_apps(asked_apps, given, home))
+        apps, queues = preparation.choose_apps(asked_apps, given, home), preparation.choose_queues(given, home)
+        _start(watch, home, port, address, parts.shared_environment(os.environ, home, port, apps, queues))
         watch.run()
     except StopAsked:
         pass
@@ -99,12 +100,12 @@ def _run(asked_apps: str | None) -> int:
     return 0
 
 
-def _start(watch: Watch, home: Home, port: int, address: str, apps: Sequence[str]) -> None:
+def _start(watch: Watch, home: Home, port: int, address: str, environment: Mapping[str, str]) -> None:
     """Bring everything up, one step after the other, and say where it is. Code of one's own never runs in here."""
-    environment = parts.shared_environment(os.environ, home, port, apps)
+    apps, queues = (Environment(environment).items(name) for name in ("DURABLE_APPS", "DURABLE_QUEUES"))
     _refuse_taken_port(port, environment.get("BIND") or "127.0.0.1")
     home.ensure_secret(home.secret_key_file)
-    os.environ.update(environment | {"DURABLE_APPS": ""})
+    os.environ.update({**environment, "DURABLE_APPS": ""})
     preparation.check_settings(environment["DJANGO_SETTINGS_MODULE"])
     _start_queue(watch, home, environment)
     preparation.record(home, parts.recorded_part(environment))
@@ -112,7 +113,7 @@ def _start(watch: Watch, home: Home, port: int, address: str, apps: Sequence[str
     _prepare_database(home)
     _prepare_apps(watch, apps, environment)
     watch.add(parts.web(home, environment))
-    for supervisor in parts.workers(environment, Environment(environment).items("DURABLE_QUEUES")):
+    for supervisor in parts.workers(environment, queues):
         watch.add(supervisor)
     if apps:
         watch.add(parts.changes(environment, apps))
@@ -128,6 +129,9 @@ def _prepare_apps(watch: Watch, apps: Sequence[str], environment: Mapping[str, s
     if not apps:
         return
     say(f"your functions are in {', '.join(apps)}; what changes there is started again")
+    for entry in apps:
+        if own_apps.lacks_functions(entry):
+            say(f"{entry} has no durable.py, so its functions are not found: let one import the modules that hold them")
     command = parts.manage("migrate", "--no-input", "--verbosity", "0")
     code, errors = watch.run_command(command, environment, seconds=MIGRATE_SECONDS)
     if code:

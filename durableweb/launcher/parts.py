@@ -35,7 +35,9 @@ def samples(home: Home) -> list[tuple[str, str]]:
     ]
 
 
-def shared_environment(given: Mapping[str, str], home: Home, port: int, apps: Sequence[str] = ()) -> dict[str, str]:
+def shared_environment(
+    given: Mapping[str, str], home: Home, port: int, apps: Sequence[str] = (), queues: Sequence[str] = ()
+) -> dict[str, str]:
     """Return what all parts run with. Paths are full, for parts and commands may run anywhere."""
     paths = [os.path.abspath(path) for path in given.get("PYTHONPATH", "").split(os.pathsep) if path]
     return {
@@ -44,6 +46,7 @@ def shared_environment(given: Mapping[str, str], home: Home, port: int, apps: Se
         **given,
         "DURABLE_HOME": str(home.path),
         "DURABLE_APPS": ",".join(apps),
+        "DURABLE_QUEUES": ",".join(queues),
         "PORT": str(port),
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join(dict.fromkeys([str(PROJECT), *paths])),

@@ -63,6 +63,12 @@ def choose_apps(asked: str | None, given: Environment, home: Home) -> list[str]:
     return [_absolute(entry) for entry in named]
 
 
+def choose_queues(given: Environment, home: Home) -> list[str]:
+    """Return the queues that get workers: those that are named now (an empty value names none), else the last ones."""
+    named = given if "DURABLE_QUEUES" in given.values else Environment(home.recorded_environment())
+    return named.queues("DURABLE_QUEUES", [])
+
+
 def _absolute(entry: str) -> str:
     try:
         found = own_apps.absolute(own_apps.find(entry))

@@ -13,6 +13,8 @@ from orchestrations.web.statuses import deciding, kind_of, rank
 BLOCKED = {
     "nondeterminism": "its code no longer matches its history",
     "missing-function": "no worker knows its function",
+    "no-worker": "no worker serves its queue",
+    "lost-turns": "workers died again and again while it ran",
     "fan-out-limit": "it asks for too much at once",
     "history-limit": "its history has reached the limit",
     "payload": "a stored value cannot be read",
@@ -44,9 +46,10 @@ def explain(instance: InstanceSummary) -> tuple[Part, ...]:
         return ()
     wait = deciding(instance.waiting)
     others = [other for other in instance.waiting if other is not wait]
-    more = sum(map(multitude, others))
+    deadline = _deadline(wait, others)
+    more = sum(map(multitude, others)) - bool(deadline)
     tail = (Part("more", f"+ {more:,} more"),) if more else ()
-    return _sentence(wait) + _deadline(wait, others) + tail
+    return _sentence(wait) + deadline + tail
 
 
 def explain_all(instance: InstanceSummary) -> tuple[tuple[Part, ...], ...]:

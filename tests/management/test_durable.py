@@ -26,6 +26,7 @@ from orchestrations.store.processes import Home, Process
 from tests import servers
 from tests.bursts import drain, kinds_of, new_worker, status_of
 from tests.client.dumps import dump_tables
+from tests.runtime.test_fleet import register
 
 ESCAPE = "\x1b]0;owned\x07\x1b[31m\x9b2J\u202e"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]")
@@ -264,6 +265,19 @@ def test_waiting_ends_at_its_timeout_and_says_how_to_go_on(living: None) -> None
     assert (done.code, done.out) == (1, "")
     assert done.err == "error: 'slow' has not ended after 0.05 s.\nhint: It goes on; ask with 'durable status'.\n"
     assert status_of("slow") is Status.PENDING
+
+
+def test_what_is_stuck_says_so_and_why_wherever_it_is_shown(monkeypatch: pytest.MonkeyPatch, working: None) -> None:
+    monkeypatch.setattr("orchestrations.management.verbs.start.PROGRESS_SECONDS", 0.5)
+    register("knowing")
+    done = durable("start", "call", "--input", '"ecko"', "--id", "typo", "--wait", "--timeout", "3")
+    why = "Activity 'ecko' is not registered on any live worker of the queue 'main.default'"
+    assert done.code == 1
+    assert done.err.count("warning: 'typo' is stuck: ") == 1
+    assert why in done.err
+    assert "hint: Mend what it is stuck on, or terminate it." in done.err
+    assert "Running (stuck)" in durable("list").out
+    assert why in durable("list", "--blocked").out
 
 
 def test_progress_is_shown_while_waiting_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,14 @@
 """The environment is read strictly: every refusal names the variable, the value and what is allowed."""
 
+from pathlib import Path
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from durableweb import databases, logs, product
 from durableweb.environment import Environment, check_secret_key, masked
+from durableweb.home import Home
+from durableweb.launcher import parts, preparation
 
 
 def test_absent_and_empty_variables_give_the_default() -> None:
@@ -128,3 +132,20 @@ def test_logs_hold_no_secrets_and_no_forged_lines(line: str, expected: str) -> N
 )
 def test_channel_names_carry_the_number_of_the_database(url: str, prefix: str) -> None:
     assert product.channel_prefix(url) == prefix
+
+
+@pytest.mark.parametrize("value", ["bank", "main.default,bank", ".bank", "main."])
+def test_a_queue_that_names_no_hub_is_refused_with_what_would_do(value: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"DURABLE_QUEUES .* must list names of queues as <hub>\.<queue>"):
+        Environment({"DURABLE_QUEUES": value}).queues("DURABLE_QUEUES", ["main.default"])
+    assert Environment({}).queues("DURABLE_QUEUES", ["main.default"]) == ["main.default"]
+
+
+def test_a_home_keeps_its_queues_until_others_are_named(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert preparation.choose_queues(Environment({}), home) == []
+    named = preparation.choose_queues(Environment({"DURABLE_QUEUES": "main.default, main.bank"}), home)
+    environment = parts.shared_environment({}, home, 8000, queues=named)
+    preparation.record(home, parts.recorded_part(environment))
+    assert preparation.choose_queues(Environment({}), home) == ["main.default", "main.bank"]
+    assert preparation.choose_queues(Environment({"DURABLE_QUEUES": ""}), home) == []

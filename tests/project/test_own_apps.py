@@ -187,3 +187,11 @@ def test_an_app_in_a_package_is_watched_with_all_of_the_package_and_what_is_gone
         assert changes.watched_place(str(place / entry)) == place / "shop"
     assert changes.watched_place(str(place / "flows.py")) == place / "flows.py"
     assert changes.watched_place(str(place / "gone")) == place / "gone"
+
+
+def test_a_folder_of_modules_without_the_one_that_is_imported_is_told(apps: Path) -> None:
+    assert not own_apps.lacks_functions(str(apps / "sound"))
+    (apps / "sound" / "durable.py").rename(apps / "sound" / "shop.py")
+    assert own_apps.lacks_functions(str(apps / "sound"))
+    assert not own_apps.lacks_functions(str(apps / "table.py"))
+    assert not own_apps.lacks_functions(str(apps / "gone"))

@@ -47,6 +47,7 @@ def test_a_mistyped_activity_is_named_on_its_instance_with_the_nearest_known_nam
     assert found.reason == "missing-function"
     assert found.message == (
         "Activity 'ecko' is not registered on any live worker of the queue 'main.default'; did you mean 'echo'?"
+        " Deploy an activity of that name; a corrected orchestrator helps new instances only."
     )
     assert stuck() == [instance_id]
     page = queries.list_instances(DurableClient().hub, InstanceFilter())

@@ -72,7 +72,8 @@ def _missing(name: str, queue: str) -> str:
     known = processes.functions_served(queue, clock.now()).get("activity", set())
     near = difflib.get_close_matches(name, sorted(known), n=1)
     hint = f"; did you mean '{near[0]}'?" if near else "."
-    return f"Activity '{name}' is not registered on any live worker of the queue '{queue}'{hint}"
+    advice = "Deploy an activity of that name; a corrected orchestrator helps new instances only."
+    return f"Activity '{name}' is not registered on any live worker of the queue '{queue}'{hint} {advice}"
 
 
 def _of_queues(instances: Sequence[int]) -> dict[int, Blocked]:
@@ -92,6 +93,6 @@ def _of_queues(instances: Sequence[int]) -> dict[int, Blocked]:
 
 
 def _unserved(what: str, queue: str, since: datetime) -> Blocked:
-    advice = f"Start one: 'manage.py durable_worker --queue {queue}'."
+    advice = f"Start one: 'manage.py durable_worker --queue {queue}', or name it in DURABLE_QUEUES of 'make run'."
     message = f"{what} waits in the queue '{queue}', which no live worker serves. {advice}"
     return Blocked(reason=NO_WORKER, message=message, since=since)

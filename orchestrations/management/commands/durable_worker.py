@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand
 
-from orchestrations.conf import default_queue
+from orchestrations.conf import conf, default_queue, queue_name
 from orchestrations.management import findings, output
 
 
@@ -42,6 +42,10 @@ class Command(BaseCommand):
             )
             sys.exit(run_worker(place))
         low, high = (int(bound) for bound in RANGES["THREADS"])
+        if not all(queue.partition(".")):
+            self._refuse(
+                f"--queue must be <hub>.<queue>, such as {queue_name(conf.HUB, queue.strip('.'))}, not {queue}."
+            )
         self._check("--workers", options["workers"], 1, 256)
         self._check("--threads", low if threads is None else threads, low, high)
         self._check_all()
@@ -56,5 +60,8 @@ class Command(BaseCommand):
 
     def _check(self, option: str, value: int, low: int, high: int) -> None:
         if not low <= value <= high:
-            self.stderr.write(f"error: {option} must be from {low} to {high}.")
-            sys.exit(2)
+            self._refuse(f"{option} must be from {low} to {high}.")
+
+    def _refuse(self, text: str) -> NoReturn:
+        output.print_error(self.stderr, text)
+        sys.exit(output.USAGE)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from typing import Any
 
 from orchestrations.client import queries
 from orchestrations.client.queries import InstanceFilter
+from orchestrations.client.status import InstanceSummary
 from orchestrations.conf import conf
 from orchestrations.engine.state import Status
 from orchestrations.management import output
@@ -36,11 +38,19 @@ def run(options: argparse.Namespace) -> int:
     if options.as_json:
         output.print_json(options.out, {"instances": [asdict(row) for row in page.rows], "token": page.token})
         return 0
-    rows = [(r.status, r.name, r.instance_id, r.created_at, r.updated_at, r.custom_status_json) for r in page.rows]
-    output.print_table(options.out, ("STATUS", "NAME", "ID", "CREATED", "UPDATED", "CUSTOM STATUS"), rows)
+    last = "STUCK BECAUSE" if options.blocked else "CUSTOM STATUS"
+    output.print_table(
+        options.out, ("STATUS", "NAME", "ID", "CREATED", "UPDATED", last), [_row(row) for row in page.rows]
+    )
     if page.token:
         options.err.write(f"more: --token {page.token}")
     return 0
+
+
+def _row(row: InstanceSummary) -> tuple[Any, ...]:
+    status = f"{row.status} (stuck)" if row.blocked else row.status
+    last = row.blocked.message if row.blocked else row.custom_status_json
+    return status, row.name, row.instance_id, row.created_at, row.updated_at, last
 
 
 def _status(text: str) -> Status:

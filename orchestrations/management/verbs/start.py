@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.client.status import OrchestrationStatus
 from orchestrations.engine.state import Status
@@ -85,7 +86,7 @@ def _wait(client: DurableClient, instance_id: str, options: argparse.Namespace) 
 def _wait_in_steps(
     client: DurableClient, instance_id: str, options: argparse.Namespace, progress: _Progress
 ) -> OrchestrationStatus | None:
-    began = time.monotonic()
+    began, stuck = time.monotonic(), ""
     while True:
         left = None if options.timeout is None else began + options.timeout - time.monotonic()
         step = PROGRESS_SECONDS if left is None else min(PROGRESS_SECONDS, max(left, 0.0))
@@ -93,11 +94,18 @@ def _wait_in_steps(
             return client.wait_for_completion(instance_id, step)
         except TimeoutError:
             if left is not None and left <= 0:
-                hint = "It goes on; ask with 'durable status'."
+                hint = (
+                    "Mend what it is stuck on, or terminate it." if stuck else "It goes on; ask with 'durable status'."
+                )
                 progress.end()
                 output.print_error(options.err, f"'{instance_id}' has not ended after {options.timeout:g} s.", hint)
                 return None
-            progress.show(f"{client.get_status(instance_id).runtime_status} {int(time.monotonic() - began)} s")
+            found = queries.get_facts(client.hub, instance_id)
+            before, stuck = stuck, found.blocked.message if found.blocked else ""
+            if stuck not in ("", before):
+                progress.end()
+                output.print_warning(options.err, f"'{instance_id}' is stuck: {stuck}")
+            progress.show(f"{found.status} {int(time.monotonic() - began)} s")
 
 
 class _Progress:
@@ -132,6 +140,7 @@ def _print(status: OrchestrationStatus, options: argparse.Namespace) -> int:
     elif is_good:
         options.out.write(output.to_json(status.output) + "\n")
     if not is_good:
-        reason = status.failure.message if status.failure else str(status.output)
+        failure = status.failure
+        reason = f"{failure.error_type}: {failure.message}" if failure else str(status.output)
         output.print_error(options.err, f"'{status.instance_id}' is {status.runtime_status}: {reason}")
     return 0 if is_good else output.OTHER
