@@ -1,7 +1,8 @@
 """Runs the suite in its variants and sums them up in one table: `python -m tests.run [--only MARK] [pytest args]`.
 
 The variants are the two databases, each with live bodies and with replay in every turn. Tests in a browser and chaos
-runs do not depend on replay, so those variants leave them out.
+runs do not depend on replay, so those variants leave them out. The whole suite waits more than it computes, so the two
+databases are tested side by side; what is measured or chosen by a mark runs alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,14 +69,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [v for v in VARIANTS if options.variant.lower() in v.name.lower()]
     if options.only:
         chosen = [Variant(v.name, v.database, marks=options.only) for v in chosen if not v.always_replay]
-    outcomes = [run(variant, rest) for variant in chosen]
+    if options.only:
+        outcomes = [run(variant, rest) for variant in chosen]
+    else:
+        outcomes = run_side_by_side(chosen, rest)
     show(outcomes)
     return 0 if outcomes and all(outcome.is_good for outcome in outcomes) else 1
 
 
-def run(variant: Variant, rest: Sequence[str]) -> Outcome:
+def run_side_by_side(chosen: Sequence[Variant], rest: Sequence[str]) -> list[Outcome]:
+    """Run the variants of each database one after the other, both databases at once; the first one shows its progress,
+    what the other prints follows when a variant has ended."""
+    lanes = [[v for v in chosen if v.database == database] for database in dict.fromkeys(v.database for v in chosen)]
+    with ThreadPoolExecutor(len(lanes) or 1) as pool:
+        futures = [
+            pool.submit(lambda lane, silent: [run(v, rest, is_silent=silent) for v in lane], lane, number > 0)
+            for number, lane in enumerate(lanes)
+        ]
+    return [outcome for future in futures for outcome in future.result()]
+
+
+def run(variant: Variant, rest: Sequence[str], *, is_silent: bool = False) -> Outcome:
     """Run pytest in a process of its own, since settings are read once in a process."""
-    print(f"\n==== {variant.name} ====", flush=True)
+    title = f"\n==== {variant.name} ===="
+    print(f"{title} (its report follows when it has ended)" if is_silent else title, flush=True)
     values = {**os.environ, "DURABLE_TEST_DATABASE": variant.database}
     values["DURABLE_ALWAYS_REPLAY"] = "1" if variant.always_replay else "0"
     begun = time.monotonic()
@@ -83,8 +101,11 @@ def run(variant: Variant, rest: Sequence[str]) -> Outcome:
         command = [sys.executable, "-m", "pytest", "-q", "-m", variant.marks, f"--junitxml={report}", *rest]
         if variant.marks == "benchmark":
             command.append("-s")
-        code = subprocess.run(command, env=values, check=False).returncode
+        done = subprocess.run(command, env=values, check=False, stdout=subprocess.PIPE if is_silent else None)
+        code = done.returncode
         tests, failed, skipped = _counts(report)
+        if is_silent:
+            print(f"{title}\n{done.stdout.decode(errors='replace')}", flush=True)
     return Outcome(variant, code, tests, failed, skipped, time.monotonic() - begun)
 
 

@@ -96,7 +96,7 @@ MUTANTS = {
         "commits are not fenced by owner and epoch",
         160,
         f"{STORE}.commit:_is_ours",
-        "target is not None and target.lease_owner == lease.owner and target.lease_epoch == lease.epoch",
+        "target is not None and target.lease_owner == row.lease_owner and target.lease_epoch == row.lease_epoch",
         "target is not None",
     ),
     "blind-settle": _bug(
@@ -192,13 +192,6 @@ MUTANTS = {
         "if key == (",
         "if turn or key == (",
     ),
-    "first-tells": _bug(
-        "after a lost answer to COMMIT the first plan tells for its batch, though its lease was lost",
-        5000,
-        f"{RUNTIME}.commits:_are_stored",
-        "for held, events in plans)",
-        "for held, events in plans[:1])",
-    ),
     "foreign-result": _bug(
         "a burst gives the result of an ended execution to the one that continues it",
         260,
@@ -269,7 +262,7 @@ MUTANTS = {
         "an instance is parked without a look at the management that waits",
         6300,
         f"{STORE}.leases:park",
-        "now if inbox.has_control(row.instance_id) else due_at",
+        "now if mark.obeys_management and inbox.has_control(row.instance_id) else due_at",
         "due_at",
         *("deviate", "event", "timed-event"),
     ),
