@@ -69,10 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [v for v in VARIANTS if options.variant.lower() in v.name.lower()]
     if options.only:
         chosen = [Variant(v.name, v.database, marks=options.only) for v in chosen if not v.always_replay]
-    if options.only:
-        outcomes = [run(variant, rest) for variant in chosen]
-    else:
-        outcomes = run_side_by_side(chosen, rest)
+    outcomes = [run(variant, rest) for variant in chosen] if options.only else run_side_by_side(chosen, rest)
     show(outcomes)
     return 0 if outcomes and all(outcome.is_good for outcome in outcomes) else 1
 
