@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -23,6 +24,7 @@ from orchestrations.engine.plan import TurnPlan, make_plan
 from orchestrations.engine.state import InstanceFacts, Status
 from orchestrations.engine.turn import Turn
 from orchestrations.errors import NondeterminismError
+from orchestrations.store import clock
 from tests.builders import T0, child_done, child_failed, chunks, done, failed, fired, raised, text_of
 from tests.invariants import check_history, check_stored
 from tests.protocol.programs import PURE, make_program
@@ -30,6 +32,19 @@ from tests.protocol.programs import start as walk
 
 FACTS = InstanceFacts("i", "program", "e", Status.RUNNING)
 SEEDS = st.integers(0, 10**9)
+
+
+class LocalClock:
+    """This machine's time: the engine has no database that could be asked for another."""
+
+    now = staticmethod(clock.local_now)
+    monotonic, sleep = staticmethod(time.monotonic), staticmethod(time.sleep)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _local_clock() -> Iterator[None]:
+    with clock.kept_by(LocalClock()):
+        yield
 
 
 def begin(program: dict[str, Any]) -> ExecutionStarted:
