@@ -71,26 +71,14 @@ def activity(
     Raises, at decoration, `TypeError` for a function that cannot be called so or for what is no exception class,
     `InvalidError` for a name, queue or timeout that breaks a rule, `DuplicateFunctionError` for a name that is taken.
     """
-    seconds = _check_timeout(timeout)
+    options: dict[str, Any] = {"queue": queue, "timeout": _check_timeout(timeout)}
     _check_queue(queue)
-    for option, value in (("at_most_once", at_most_once), ("thread", thread)):
-        if not isinstance(value, bool):
-            raise TypeError(f"{option} must be True or False, not {value!r}.")
+    options |= _check_flags(at_most_once=at_most_once, thread=thread)
     declared = _classes(raises)
 
     def register(target: F) -> F:
         parameters = check_activity(target)
-        spec = Function(
-            ACTIVITY,
-            _name(name, target),
-            target,
-            parameters,
-            queue=queue,
-            timeout=seconds,
-            at_most_once=at_most_once,
-            thread=thread,
-        )
-        registered = _register(target, spec)
+        registered = _register(target, Function(ACTIVITY, _name(name, target), target, parameters, **options))
         for kind in declared:
             register_error(kind)
         return registered
@@ -115,6 +103,13 @@ def _check_timeout(timeout: Any) -> timedelta | None:
     if found <= timedelta(0):
         raise InvalidError(f"The timeout of an activity must be more than 0, not {timeout}.", code="time.invalid")
     return found
+
+
+def _check_flags(**flags: Any) -> dict[str, bool]:
+    for option, value in flags.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{option} must be True or False, not {value!r}.")
+    return flags
 
 
 def _check_queue(queue: Any) -> None:

@@ -12,9 +12,9 @@ from orchestrations.engine import encoding
 from orchestrations.engine.events import ExecutionStarted, ParentInstance
 from orchestrations.engine.state import Status
 from orchestrations.store import hubs, sql
-from orchestrations.store.inbox import INBOX
+from orchestrations.store.inbox import INBOX, MESSAGES
 from orchestrations.store.instances import INSTANCE, SCHEDULE
-from orchestrations.store.models import Gate, InboxMessage, Instance, Schedule
+from orchestrations.store.models import Gate, Instance, Schedule
 from orchestrations.store.signals import announce_change
 
 _INSTANCES = sql.Columns(
@@ -52,18 +52,6 @@ _SCHEDULES = sql.Columns(
     waiting="text",
     blocked="text",
     blocked_detail="text",
-)
-_STARTS = sql.Columns(
-    InboxMessage,
-    instance_id="int",
-    execution="text",
-    not_before="time",
-    kind="text",
-    is_control="bool",
-    sender="text",
-    sender_sequence="int",
-    body="text",
-    size="int",
 )
 
 
@@ -126,7 +114,7 @@ def insert_all(news: Sequence[NewInstance]) -> dict[tuple[int, str], int]:
     if found and not sql.is_postgres():
         made = [{**row, "instance_id": found[new.key]} for row, new in zip(rows, news, strict=True) if new.key in found]
         sql.insert(_SCHEDULES, made)
-        sql.insert(_STARTS, made)
+        sql.insert(MESSAGES, made)
     for new in news:
         if new.key in found:
             announce_change(hubs.name_of(new.hub_id), new.instance_id, 1)
@@ -192,7 +180,7 @@ def _tags(tags: Mapping[str, str]) -> str:
     return json.dumps(dict(tags), ensure_ascii=False, separators=(",", ":")) if tags else "{}"
 
 
-_TOGETHER = sql.Columns(Instance, **{**_INSTANCES.types, **_SCHEDULES.types, **_STARTS.types, "instance_id": "text"})
+_TOGETHER = sql.Columns(Instance, **{**_INSTANCES.types, **_SCHEDULES.types, **MESSAGES.types, "instance_id": "text"})
 
 
 def _insert_together() -> str:
@@ -211,7 +199,7 @@ def _insert_together() -> str:
         f"WITH v AS MATERIALIZED ({_TOGETHER.recordset}),"
         f" new AS (INSERT INTO {INSTANCE} ({names}) SELECT {names} FROM v"
         f" ON CONFLICT DO NOTHING RETURNING id, hub_id, instance_id), schedules AS ({follow(_SCHEDULES, SCHEDULE)}),"
-        f" starts AS ({follow(_STARTS, INBOX)}) SELECT hub_id, instance_id, id FROM new"
+        f" starts AS ({follow(MESSAGES, INBOX)}) SELECT hub_id, instance_id, id FROM new"
     )
 
 

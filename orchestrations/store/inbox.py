@@ -26,7 +26,7 @@ CONTROL = (ExecutionTerminated, ExecutionSuspended, ExecutionResumed)
 URGENT = (ExecutionStarted, *CONTROL)
 """What must not wait behind other messages: it counts from its instant on, and is looked for by that."""
 
-_MESSAGES = sql.Columns(
+MESSAGES = sql.Columns(
     InboxMessage,
     instance_id="int",
     execution="text",
@@ -38,7 +38,7 @@ _MESSAGES = sql.Columns(
     body="text",
     size="int",
 )
-_CARRIED = sql.Columns(InboxMessage, id="int", **_MESSAGES.types)
+_CARRIED = sql.Columns(InboxMessage, id="int", **MESSAGES.types)
 _COLUMNS = "s.instance_id, s.gate, s.queue, s.lease_owner, s.lease_epoch, s.execution, s.due_at"
 _DUE = sql.Columns(Schedule, instance_id="int", due_at="time", is_control="bool")
 
@@ -160,7 +160,7 @@ def insert_messages(messages: Sequence[NewMessage]) -> None:
     new = [m for m in messages if m.id is None]
     carried = [m for m in messages if m.id is not None]
     if new:
-        sql.insert(_MESSAGES, [row_of(m) for m in new], suffix="ON CONFLICT DO NOTHING")
+        sql.insert(MESSAGES, [row_of(m) for m in new], suffix="ON CONFLICT DO NOTHING")
     if carried:
         sql.insert(_CARRIED, [{"id": m.id, **row_of(m)} for m in carried], suffix="ON CONFLICT DO NOTHING")
 
