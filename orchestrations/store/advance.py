@@ -12,7 +12,7 @@ from orchestrations.engine.events import ExecutionStarted
 from orchestrations.engine.plan import TurnPlan
 from orchestrations.engine.state import Status
 from orchestrations.store import sql
-from orchestrations.store.batch import Committed, TurnCommit
+from orchestrations.store.batch import Committed, PlansLost, TurnCommit
 from orchestrations.store.claims import SCHEDULE_COLUMNS, ClaimedInstance, ScheduleRow, read_schedule
 from orchestrations.store.looks import Waiting
 from orchestrations.store.models import Gate, HistoryEvent, Instance, Payload, Schedule
@@ -43,11 +43,14 @@ _SCHEDULES = sql.Columns(
     waiting="text",
     blocked="text",
     blocked_detail="text",
+    held_by="text",
+    held_epoch="int",
 )
 _ASSIGN = (
-    ", ".join(f"{name} = v.{name}" for name in _SCHEDULES.names[1:])
+    ", ".join(f"{name} = v.{name}" for name in _SCHEDULES.names[1:-2])
     + ", updated_at = COALESCE(v.turned_at, t.updated_at), revision = t.revision + 1"
 )
+_OURS = "t.lease_owner = v.held_by AND t.lease_epoch = v.held_epoch"
 _RETURNING = ", ".join(SCHEDULE_COLUMNS)
 
 encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -56,7 +59,10 @@ encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_
 def write(
     kept: Sequence[tuple[TurnCommit, Committed]], found: Mapping[int, Waiting], now: datetime, until: datetime
 ) -> None:
-    """Write the instances' rows and histories, and note in each answer what its instance is now."""
+    """Write the instances' rows and histories, and note in each answer what its instance is now.
+
+    `PlansLost` for instances whose lease is somebody else's.
+    """
     history: list[sql.Row] = []
     schedules: list[sql.Row] = []
     facts: list[sql.Row] = []
@@ -70,8 +76,10 @@ def write(
         payloads += _payload_of(c)
     beside = [sql.Change(_HISTORY, history)] if history else []
     beside += [*sql.changes(_FACTS, facts), *sql.upserts(_PAYLOADS, payloads)]
-    returned = sql.update(_SCHEDULES, _ASSIGN, schedules, returning=_returning(), beside=beside)
+    returned = sql.update(_SCHEDULES, _ASSIGN, schedules, where=_OURS, returning=_returning(), beside=beside)
     by_key = {row.instance_id: row for row in map(read_schedule, returned)}
+    if lost := {c.key for c, _ in kept} - by_key.keys():
+        raise PlansLost(lost)
     for c, answer in kept:
         answer.held = _advance(c, by_key[c.key])
 
@@ -144,6 +152,8 @@ def _schedule_of(
         "waiting": waiting_text(plan) if plan else row.waiting,
         "blocked": row.blocked if is_parked else "",
         "blocked_detail": row.blocked_detail if is_parked else "",
+        "held_by": row.lease_owner,
+        "held_epoch": row.lease_epoch,
     }
 
 

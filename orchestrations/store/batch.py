@@ -59,3 +59,15 @@ class Committed:
     share: list[ClaimedActivity] = field(default_factory=list)
     results_in_hand: list[Result] = field(default_factory=list)
     undelivered: list[str] = field(default_factory=list)
+
+
+class PlansLost(Exception):
+    """These instances' leases, or what their plans have consumed, are somebody else's: the plans are to be dropped.
+
+    That shows only as the rows are written, so the transaction is rolled back and begun again without those plans;
+    their other results are still in the burst's hands.
+    """
+
+    def __init__(self, instances: set[int]) -> None:
+        super().__init__()
+        self.instances = instances

@@ -6,12 +6,13 @@ alone, by a worker with empty hands, lest others share the blame of one that kil
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from orchestrations.engine.state import InstanceFacts, Status
 from orchestrations.store import codec, hubs, sql
@@ -134,19 +135,44 @@ def claim(queue: str, owner: str, limits: ClaimLimits, now: datetime) -> Claim:
 
     Durable when it returns. It opens its own transaction, and refuses to be called in one.
     """
+    if connection.in_atomic_block:
+        raise RuntimeError("claim() opens its own transaction: call it outside of any other")
     until = now + timedelta(seconds=limits.lease_seconds)
     found = Claim()
+    has_instances, has_activities = _is_due(queue, now)
+    if not has_instances and not (has_activities and limits.activities):
+        return found
     with transaction.atomic(durable=True):
-        found.instances = _claim_instances(queue, owner, limits, now, until)
-        alone = any(instance.row.losses for instance in found.instances)
-        if limits.activities and not alone:
-            may_take_lost = limits.may_take_lost and not found.instances
-            found.activities = _claim_activities(queue, owner, limits, now, until, may_take_lost=may_take_lost)
-            alone = any(activity.losses for activity in found.activities)
+        rows = _lease_instances(queue, owner, limits, now, until) if has_instances else []
+        alone = any(schedule.losses for schedule, _ in rows)
+        activities = None
+        if limits.activities and has_activities and not alone:
+            may_take_lost = limits.may_take_lost and not rows
+            activities = _lease_activities(queue, owner, limits, now, until, may_take_lost=may_take_lost)
+        found.instances, found.activities = _read(rows, activities)
+        alone = alone or any(activity.losses for activity in found.activities)
         found.full = alone or _is_full(found, limits)
         if found.full:
             announce_work(queue)
     return found
+
+
+def _is_due(queue: str, now: datetime) -> tuple[bool, bool]:
+    """Tell whether the queue has instances, and activities, that may be claimed.
+
+    Only SQLite is asked: there a transaction that may write is alone in the database, so one that will find nothing
+    must not begin. PostgreSQL's statements lock and write nothing where nothing is due.
+    """
+    if sql.is_postgres():
+        return True, True
+    tables = ((SCHEDULE, ""), (ACTIVITY, " AND blocked = ''"))
+    wanted = [
+        f"EXISTS (SELECT 1 FROM {table} WHERE queue = %s AND due_at <= %s AND lease_until IS NULL{more})"
+        f" OR EXISTS (SELECT 1 FROM {table} WHERE queue = %s AND lease_until <= %s)"
+        for table, more in tables
+    ]
+    ((has_instances, has_activities),) = sql.fetch(f"SELECT {', '.join(wanted)}", [queue, now] * 4)
+    return bool(has_instances), bool(has_activities)
 
 
 def _is_full(found: Claim, limits: ClaimLimits) -> bool:
@@ -158,9 +184,9 @@ def _is_full(found: Claim, limits: ClaimLimits) -> bool:
     )
 
 
-def _claim_instances(
+def _lease_instances(
     queue: str, owner: str, limits: ClaimLimits, now: datetime, until: datetime
-) -> list[ClaimedInstance]:
+) -> list[tuple[ScheduleRow, str | None]]:
     """Take a lost instance alone; none while a lost activity waits to be taken alone; else what is due."""
     lock = sql.locking("FOR NO KEY UPDATE SKIP LOCKED")
     unknown, excluded = _without("capability", limits.unknown_capabilities)
@@ -183,30 +209,45 @@ def _claim_instances(
         parameters = [queue, now, queue, now, *parameters]
     else:
         head, picked = f"WITH fresh AS ({fresh})", "SELECT instance_id FROM fresh"
+    facts = "NULL" if sql.is_postgres() else f"(SELECT json_array({_FACTS_LIST}) {_FROM_INSTANCE})"
     rows = sql.fetch(
-        f"{head} UPDATE {SCHEDULE} AS t SET lease_owner = %s, lease_until = %s, lease_epoch = t.lease_epoch + 1,"
-        f" losses = t.losses + CASE WHEN t.lease_until IS NULL THEN 0 ELSE 1 END"
-        f" WHERE t.instance_id IN ({picked}) RETURNING {', '.join(SCHEDULE_COLUMNS)}",
+        f"{head} UPDATE {SCHEDULE} SET lease_owner = %s, lease_until = %s, lease_epoch = lease_epoch + 1,"
+        f" losses = losses + CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END"
+        f" WHERE instance_id IN ({picked}) RETURNING {', '.join(SCHEDULE_COLUMNS)}, {facts}",
         [*parameters, owner, until],
     )
-    return _with_facts([read_schedule(row) for row in rows])
+    return [(read_schedule(row[:-1]), row[-1]) for row in rows]
 
 
 _FACTS = (
-    *("hub_id", "instance_id", "name", "status", "version", "tags", "depth", "parent_id", "parent_execution"),
+    *("id", "hub_id", "instance_id", "name", "status", "version", "tags", "depth", "parent_id", "parent_execution"),
     *("parent_sequence", "parent_attempt", "started_at"),
 )
+_FACTS_LIST = ", ".join(f"i.{name}" for name in _FACTS)
+_FROM_INSTANCE = f"FROM {INSTANCE} i WHERE i.id = {SCHEDULE}.instance_id"
 
 
-def _with_facts(schedules: Sequence[ScheduleRow]) -> list[ClaimedInstance]:
-    """Return the claimed instances with their facts, which are read by a statement after the one that has the locks:
-    in READ COMMITTED that one sees the facts as they were before it waited for a row."""
-    if not schedules:
-        return []
-    condition, values = sql.among("id", [row.instance_id for row in schedules])
-    rows = sql.fetch(f"SELECT id, {', '.join(_FACTS)} FROM {INSTANCE} WHERE {condition}", values)
-    facts = {row[0]: dict(zip(_FACTS, row[1:], strict=True)) for row in rows}
-    return [_read_instance(row, facts[row.instance_id]) for row in schedules]
+def _read(
+    rows: Sequence[tuple[ScheduleRow, str | None]], activities: sql.Query | None
+) -> tuple[list[ClaimedInstance], list[ClaimedActivity]]:
+    """Lease the activities and return all, the instances with their facts.
+
+    PostgreSQL reads the facts by a statement after the one that has the locks: in READ COMMITTED that one sees them as
+    they were before it waited for a row. SQLite's transactions are alone, so there the facts came with the rows.
+    """
+    schedules = [schedule for schedule, _ in rows]
+    facts = [json.loads(text) for _, text in rows if text is not None]
+    queries = [activities] if activities else []
+    if schedules and not facts:
+        condition, values = sql.among("id", [schedule.instance_id for schedule in schedules])
+        queries.append(sql.query(f"SELECT {', '.join(_FACTS)} FROM {INSTANCE} WHERE {condition}", values))
+    answers = sql.gather(queries)
+    taken = answers.pop(0) if activities else []
+    by_key = {row[0]: dict(zip(_FACTS, row, strict=True)) for row in [*facts, *(answers[0] if answers else [])]}
+    return (
+        [_read_instance(schedule, by_key[schedule.instance_id]) for schedule in schedules],
+        sorted(map(_read_activity, taken), key=lambda activity: activity.id),
+    )
 
 
 def _read_instance(schedule: ScheduleRow, facts: Mapping[str, Any]) -> ClaimedInstance:
@@ -231,9 +272,9 @@ def _read_instance(schedule: ScheduleRow, facts: Mapping[str, Any]) -> ClaimedIn
     )
 
 
-def _claim_activities(
+def _lease_activities(
     queue: str, owner: str, limits: ClaimLimits, now: datetime, until: datetime, *, may_take_lost: bool
-) -> list[ClaimedActivity]:
+) -> sql.Query:
     lock = sql.locking("FOR UPDATE SKIP LOCKED")
     unknown, excluded = _without("name", limits.unknown_activities)
     due = (
@@ -255,16 +296,15 @@ def _claim_activities(
         parameters = [queue, now, *parameters]
     else:
         head, picked = f"WITH due AS ({due}), fresh AS ({fresh})", "SELECT id FROM fresh"
-    rows = sql.fetch(
+    return sql.query(
         f"{head} UPDATE {ACTIVITY} SET lease_owner = %s, lease_until = %s, lease_epoch = lease_epoch + 1,"
         " losses = losses + CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END"
         f" WHERE id IN ({picked})"
         " RETURNING id, lease_epoch, instance_id, execution, sequence, attempt, name, input, queue, losses,"
-        f" (SELECT hub_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id),"
-        f" (SELECT i.instance_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id)",
+        f" (SELECT i.hub_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id) AS hub,"
+        f" (SELECT i.instance_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id) AS called",
         [*parameters, owner, until],
     )
-    return sorted((_read_activity(row) for row in rows), key=lambda activity: activity.id)
 
 
 def _read_activity(row: tuple[Any, ...]) -> ClaimedActivity:

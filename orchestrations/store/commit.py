@@ -4,7 +4,8 @@
 
 Each arrow is there for a reason, and has a test.
 
-- *lock before check*: who has the lease is known only under the lock.
+- *lock before check*: who has the lease is known only under the lock. (SQLite's transaction is the lock; a batch that
+  writes to nobody else is checked by its last update, which is one statement less.)
 - *check before what goes*: a plan whose lease was lost changes nothing, and its batch-mates commit.
 - *what goes before what comes*: an ended execution's messages are gone before the look, so that none is handed on; an
   instance that is replaced has left its id.
@@ -27,7 +28,7 @@ from django.db import transaction
 
 from orchestrations.store import activities, advance, children, endings, inbox, looks, outbox, recipients, sql
 from orchestrations.store.activities import NewActivity
-from orchestrations.store.batch import Committed, TurnCommit
+from orchestrations.store.batch import Committed, PlansLost, TurnCommit
 from orchestrations.store.claims import ClaimedActivity
 from orchestrations.store.inbox import NewMessage, Target
 from orchestrations.store.looks import Question, Waiting
@@ -48,20 +49,8 @@ def commit_turns(commits: Sequence[TurnCommit], now: datetime, lease_seconds: fl
         try:
             with transaction.atomic(durable=True):
                 return _commit(commits, lost, now, now + timedelta(seconds=lease_seconds))
-        except _PlansLost as error:
+        except PlansLost as error:
             lost |= error.instances
-
-
-class _PlansLost(Exception):
-    """What these instances' plans have consumed was settled or taken elsewhere: the plans are to be dropped.
-
-    That shows only as it is removed, so the transaction is rolled back and begun again without those plans; their
-    other results are still in the burst's hands.
-    """
-
-    def __init__(self, instances: set[int]) -> None:
-        super().__init__()
-        self.instances = instances
 
 
 def _commit(commits: Sequence[TurnCommit], lost: set[int], now: datetime, until: datetime) -> list[Committed]:
@@ -96,7 +85,7 @@ def _remove(commits: Sequence[TurnCommit]) -> None:
     answers = sql.gather(queries)
     gone = {key for (key,) in answers[0]} if consumed else set()
     if missing := consumed.keys() - gone:
-        raise _PlansLost({consumed[key] for key in missing})
+        raise PlansLost({consumed[key] for key in missing})
 
 
 def _consumption(consumed: Mapping[int, int]) -> list[sql.Query]:
@@ -152,7 +141,7 @@ def _look(kept: Sequence[Pair], now: datetime, until: datetime) -> dict[int, Wai
     found = looks.read(next(answers))
     ours = {pk for (pk,) in next(answers)} if results else set()
     if gone := {r.activity.instance for r in results if r.activity.id not in ours}:
-        raise _PlansLost(gone)
+        raise PlansLost(gone)
     if news:
         _share(kept, activities.claimed(news, next(answers)))
     return found

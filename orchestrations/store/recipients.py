@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrations.engine.state import Status
-from orchestrations.store import families, inbox, instances
+from orchestrations.store import families, inbox, instances, sql
 from orchestrations.store.batch import TurnCommit
 from orchestrations.store.inbox import Target
 from orchestrations.store.instances import Known
@@ -56,11 +56,24 @@ def lock(commits: Sequence[TurnCommit]) -> Recipients:
     ending = [c.key for c, plan in plans if plan.ends_children is not None]
     if ending:
         found.below = families.live_below(ending)
-    keys = [c.key for c in commits]
-    keys += [c.held.parent for c, plan in plans if plan.outcome and c.held.parent]
+    keys = [c.held.parent for c, plan in plans if plan.outcome and c.held.parent]
     keys += [known.key for known in found.known.values()]
     keys += [key for below in found.below.values() for key in below]
-    found.targets = inbox.lock(keys)
+    found.targets = _lock(commits, keys)
     if ending:
         families.lock_below(ending, found.below, found.targets)
     return found
+
+
+def _lock(commits: Sequence[TurnCommit], others: Sequence[int]) -> dict[int, Target]:
+    """Lock the plans' own instances and those others. SQLite's transaction has locked all: where there are no others,
+    nothing need be read, for the update at the end finds out whose the leases are."""
+    if others or sql.is_postgres():
+        return inbox.lock([*(c.key for c in commits), *others])
+    rows = [c.held.row for c in commits]
+    return {
+        row.instance_id: Target(
+            row.instance_id, Gate.OPEN, row.queue, row.lease_owner, row.lease_epoch, row.execution, None
+        )
+        for row in rows
+    }

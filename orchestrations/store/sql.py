@@ -150,14 +150,16 @@ def update(
     assignments: str,
     rows: Sequence[Row],
     *,
+    where: str = "",
     returning: str = "",
     beside: Sequence[Change] = (),
 ) -> list[tuple[Any, ...]]:
     """Update the rows with these keys by `assignments`, in which `v.name` is a row's value and `t.name` the old one.
 
-    `beside` is written in the same statement (SQLite: in one each before).
+    Rows that do not meet `where` stay. `beside` is written in the same statement (SQLite: in one each before).
     """
-    tail = f" RETURNING {returning}" if returning else ""
+    tail = f" AND {where}" if where else ""
+    tail += f" RETURNING {returning}" if returning else ""
     if is_postgres():
         parts = [f"beside{place} AS ({change.statement()})" for place, change in enumerate(beside)]
         head = f"WITH {', '.join(parts)} " if parts else ""

@@ -92,12 +92,17 @@ def _bug(what: str, budget: int, target: str, old: str, new: str, *kinds: str) -
 
 
 MUTANTS = {
-    "no-fence": _bug(
+    "no-fence": Mutant(
         "commits are not fenced by owner and epoch",
         160,
-        f"{STORE}.commit:_is_ours",
-        "target is not None and target.lease_owner == row.lease_owner and target.lease_epoch == row.lease_epoch",
-        "target is not None",
+        (
+            Patch(
+                f"{STORE}.commit:_is_ours",
+                "target is not None and target.lease_owner == row.lease_owner and target.lease_epoch == row.lease_epoch",
+                "target is not None",
+            ),
+            Patch(f"{STORE}.advance:write", "where=_OURS, ", ""),
+        ),
     ),
     "blind-settle": _bug(
         "results are settled without a look at the activity's lease",
@@ -167,7 +172,7 @@ MUTANTS = {
     "claim-clears-due": _bug(
         "the claim clears due_at",
         30,
-        f"{STORE}.claims:_claim_instances",
+        f"{STORE}.claims:_lease_instances",
         "SET lease_owner = %s,",
         "SET due_at = NULL, lease_owner = %s,",
     ),
@@ -178,12 +183,17 @@ MUTANTS = {
         "answer.waiting.due_at(status, now) if is_live else None",
         "None",
     ),
-    "lost-plans": _bug(
-        "a batch applies plans whose lease was lost, if one of its plans is still good",
+    "lost-plans": Mutant(
+        "a batch applies plans whose lease was lost, if it has others",
         850,
-        f"{STORE}.commit:_commit",
-        "c.key in lost or not _is_ours(c, to.targets)",
-        "c.key in lost or not any(_is_ours(one, to.targets) for one in commits)",
+        (
+            Patch(
+                f"{STORE}.commit:_commit",
+                "c.key in lost or not _is_ours(c, to.targets)",
+                "c.key in lost or not any(_is_ours(one, to.targets) for one in commits)",
+            ),
+            Patch(f"{STORE}.advance:write", "where=_OURS, ", "where=_OURS if len(kept) == 1 else 'TRUE', "),
+        ),
     ),
     "stale-body": _bug(
         "a live body is used although somebody else has turned the instance",

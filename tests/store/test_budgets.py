@@ -32,7 +32,7 @@ def _warm() -> None:
 
 
 def has(cost: Cost, commits: int, statements: int, *, postgres: int | None = None) -> None:
-    """`postgres`: how many statements it takes there, where those that are independent are one."""
+    """`postgres`: how many statements it takes there, where those that are independent are one, and rows are locked."""
     wanted = postgres if postgres is not None and sql.is_postgres() else statements
     assert cost.both == (commits, wanted), str(cost)
 
@@ -55,13 +55,14 @@ def test_an_event_costs_one_commit() -> None:
 
 
 @COUNTS
-def test_a_claim_costs_one_commit_and_three_statements(count: int) -> None:
-    """Take instances; take activities; read the facts of what was taken, for they may have changed before the locks."""
+def test_a_claim_costs_one_commit_and_two_statements(count: int) -> None:
+    """SQLite: is there anything; take instances with their facts. PostgreSQL: take instances; take activities, and read
+    the facts of what was taken, for they may have changed before the locks."""
     for _ in range(count):
         start()
     with count_cost() as cost:
         assert len(claim("w").instances) == count
-    has(cost, 1, 3)
+    has(cost, 1, 2)
 
 
 @COUNTS
@@ -74,9 +75,10 @@ def test_a_claim_of_activities_costs_one_commit_and_two_statements(count: int) -
 
 
 def test_a_claim_that_finds_nothing_writes_nothing() -> None:
+    """On SQLite it does not even begin a transaction, which would keep others from writing."""
     with count_cost() as cost:
         claim("w")
-    has(cost, 0, 2)
+    has(cost, 0, 1, postgres=2)
 
 
 @COUNTS
@@ -93,7 +95,7 @@ def test_loading_turns_costs_two_statements(count: int) -> None:
 @COUNTS
 @pytest.mark.parametrize("width", [1, 100])
 def test_committing_turns_costs_one_commit_whatever_their_number_and_width(count: int, width: int) -> None:
-    """Lock; consume; look; insert activities; append; facts, for it begins; update."""
+    """Lock (SQLite's transaction is the lock); consume; look; insert activities; append; facts, for it begins; update."""
     if count * width > 1000:
         count = 10
     for _ in range(count):
@@ -102,7 +104,7 @@ def test_committing_turns_costs_one_commit_whatever_their_number_and_width(count
     with count_cost() as cost:
         answers = commit(plans)
     assert sum(len(a.share) for a in answers) == count * width
-    has(cost, 1, 7, postgres=4)
+    has(cost, 1, 6, postgres=4)
 
 
 @COUNTS
@@ -112,7 +114,7 @@ def test_committing_own_results_costs_one_commit_whatever_their_number(count: in
     with count_cost() as cost:
         commit(plans)
     assert set(Instance.objects.values_list("status", flat=True)) == {"Completed"}
-    has(cost, 1, 7, postgres=3)
+    has(cost, 1, 6, postgres=3)
 
 
 @pytest.mark.parametrize("length", [10, 1000])
@@ -124,7 +126,7 @@ def test_a_turn_costs_the_same_after_ten_events_as_after_a_thousand(length: int)
     one.held.row.position = length
     with count_cost() as cost:
         commit(plans)
-    has(cost, 1, 6, postgres=3)
+    has(cost, 1, 5, postgres=3)
     reads = [s for s in cost.texts if "historyevent" in s and "INSERT INTO orchestrations_historyevent" not in s]
     assert reads == []
 
@@ -148,7 +150,7 @@ def test_starting_children_and_sending_to_others_costs_the_same_for_many(count: 
     with count_cost() as cost:
         commit(plans)
     assert Instance.objects.exclude(parent=None).count() == count
-    has(cost, 1, 9, postgres=5)
+    has(cost, 1, 8, postgres=5)
 
 
 @COUNTS
@@ -175,17 +177,15 @@ def test_giving_leases_back_costs_one_commit(count: int) -> None:
     has(cost, 1, 3)
 
 
-def test_the_classic_costs_no_more_than_5_commits_and_32_statements_from_start_to_end(settings: Any) -> None:
+def test_the_classic_costs_5_commits_and_24_statements_from_start_to_end(settings: Any) -> None:
     """One idle start to finish: start, claim, three turns, and the claim that finds nothing more."""
     settings.DURABLE_CLAIM_SECONDS = 5.0  # on a slow machine it would claim for others in between
     with count_cost() as cost:
         instance_id = DurableClient().start_new("E1_HelloSequence")
         burst_once()
     assert status_of(instance_id) is Status.COMPLETED
-    assert cost.commits <= 5, str(cost)
-    assert cost.statements <= 32, str(cost)
     replays = 2 if conf.ALWAYS_REPLAY else 0
-    has(cost, 5, 29 + replays, postgres=17 + replays)
+    has(cost, 5, 24 + replays, postgres=16 + replays)
 
 
 def test_a_hundred_classics_in_one_burst_cost_as_many_statements_as_one(settings: Any) -> None:
