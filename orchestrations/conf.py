@@ -5,7 +5,7 @@ The values below are the defaults; `checks` refuses wrong types and ranges, and 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.signals import setting_changed
@@ -81,24 +81,26 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-class Conf(Defaults):
-    """Access to the settings, by the names of `Defaults`. Each is read once: a process does not change its settings."""
+if TYPE_CHECKING:
+    _Names = Defaults
+else:
+    _Names = object
 
-    def __init__(self) -> None:
-        self._values: dict[str, Any] = {}
 
-    def __getattribute__(self, name: str) -> Any:
+class Conf(_Names):
+    """Access to the settings, by the names of `Defaults`. Each is read once, and is a plain attribute from then on: a
+    process does not change its settings."""
+
+    def __getattr__(self, name: str) -> Any:
         """Return the Django setting, else the default."""
-        if not name.isupper():
-            return super().__getattribute__(name)
-        values = self._values
-        if name not in values:
-            values[name] = getattr(settings, PREFIX + name, getattr(Defaults, name))
-        return values[name]
+        default = getattr(Defaults, name)
+        value = getattr(settings, PREFIX + name, default) if name.isupper() else default
+        setattr(self, name, value)
+        return value
 
     def forget(self, **_: Any) -> None:
         """Read the settings anew: tests change them."""
-        self._values.clear()
+        vars(self).clear()
 
 
 conf = Conf()

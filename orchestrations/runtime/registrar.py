@@ -119,7 +119,10 @@ class Registrar(threading.Thread):
         processes.beat(socket.gethostname(), self._row, known, starting, self._home, now)
         moving = [worker.row.id for worker in workers if self._moves_still(worker)]
         running = [
-            r.key for worker in workers for r in worker.reading.running if r.activity and not _is_past(r.deadline)
+            (r.key, worker.row.id)
+            for worker in workers
+            for r in worker.reading.running
+            if r.activity and not _is_past(r.deadline)
         ]
         leases.renew(moving, running, now, conf.LEASE_SECONDS)
         self._moves = {worker.row.id: worker.reading.moves for worker in workers}

@@ -13,7 +13,7 @@ from orchestrations.engine.plan import TurnPlan
 from orchestrations.engine.state import Status
 from orchestrations.store import sql
 from orchestrations.store.batch import Committed, PlansLost, TurnCommit
-from orchestrations.store.claims import SCHEDULE_COLUMNS, ClaimedInstance, ScheduleRow, read_schedule
+from orchestrations.store.claims import ClaimedInstance, ScheduleRow, read_schedule, schedule_columns
 from orchestrations.store.looks import Waiting
 from orchestrations.store.models import Gate, HistoryEvent, Instance, Payload, Schedule
 
@@ -45,13 +45,17 @@ _SCHEDULES = sql.Columns(
     blocked_detail="text",
     held_by="text",
     held_epoch="int",
+    long_enough="time",
 )
-_ASSIGN = (
-    ", ".join(f"{name} = v.{name}" for name in _SCHEDULES.names[1:-2])
-    + ", updated_at = COALESCE(v.turned_at, t.updated_at), revision = t.revision + 1"
+_PLAIN = [name for name in _SCHEDULES.names[1:-3] if name != "lease_until"]
+# A lease with half of its time before it stays as it is: PostgreSQL touches no index then (a heap-only update).
+_ASSIGN = ", ".join(f"{name} = v.{name}" for name in _PLAIN) + (
+    ", lease_until = CASE WHEN t.lease_until >= v.long_enough THEN t.lease_until ELSE v.lease_until END"
+    ", updated_at = COALESCE(v.turned_at, t.updated_at), revision = t.revision + 1"
 )
 _OURS = "t.lease_owner = v.held_by AND t.lease_epoch = v.held_epoch"
-_RETURNING = ", ".join(SCHEDULE_COLUMNS)
+_RETURNING = {True: schedule_columns("t"), False: schedule_columns()}
+"""For PostgreSQL, which would find some of the names in `v`, too; and for SQLite, which knows no alias there."""
 
 encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
@@ -76,7 +80,9 @@ def write(
         payloads += _payload_of(c)
     beside = [sql.Change(_HISTORY, history)] if history else []
     beside += [*sql.changes(_FACTS, facts), *sql.upserts(_PAYLOADS, payloads)]
-    returned = sql.update(_SCHEDULES, _ASSIGN, schedules, where=_OURS, returning=_returning(), beside=beside)
+    returned = sql.update(
+        _SCHEDULES, _ASSIGN, schedules, where=_OURS, returning=_RETURNING[sql.is_postgres()], beside=beside
+    )
     by_key = {row.instance_id: row for row in map(read_schedule, returned)}
     if lost := {c.key for c, _ in kept} - by_key.keys():
         raise PlansLost(lost)
@@ -106,11 +112,6 @@ def gate_of(status: Status, *, is_held_up: bool = False) -> Gate:
     if status.is_terminal:
         return Gate.CLOSED
     return Gate.HELD if is_held_up or status in (Status.SUSPENDED, Status.PENDING) else Gate.OPEN
-
-
-def _returning() -> str:
-    """PostgreSQL would find some of the names in `v`, too."""
-    return ", ".join(f"t.{name}" for name in SCHEDULE_COLUMNS) if sql.is_postgres() else _RETURNING
 
 
 def _history_of(c: TurnCommit) -> list[sql.Row]:
@@ -154,6 +155,7 @@ def _schedule_of(
         "blocked_detail": row.blocked_detail if is_parked else "",
         "held_by": row.lease_owner,
         "held_epoch": row.lease_epoch,
+        "long_enough": now + (until - now) / 2 if answer.is_kept else None,
     }
 
 

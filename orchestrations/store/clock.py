@@ -15,6 +15,8 @@ from typing import Protocol
 
 from django.db import connection
 
+from orchestrations.store import sql
+
 MEASURE_EVERY_SECONDS = 30.0
 _CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -50,7 +52,7 @@ class DatabaseClock:
 
     def now(self) -> datetime:
         """Return the database's time as aware UTC; it never goes back within a process."""
-        found = datetime.now(UTC) if connection.vendor == "sqlite" else self._from_offset()
+        found = self._from_offset() if sql.is_postgres() else datetime.now(UTC)
         self._highest = max(self._highest, found)
         return self._highest
 

@@ -120,18 +120,20 @@ def lose(owner: str, instances: Collection[int] | None, activities: Collection[i
     return Lost(*found)
 
 
-def renew(owners: Sequence[str], running: Sequence[int], now: datetime, seconds: float) -> None:
-    """Lengthen leases that have not run out: all of these owners, and those of activities that run.
+def renew(owners: Sequence[str], running: Sequence[tuple[int, str]], now: datetime, seconds: float) -> None:
+    """Lengthen leases that have not run out: all of these owners, and those of activities that run, each with the
+    worker that runs it: a lease that has gone to somebody else meanwhile is not that worker's to lengthen.
 
     Rows that are locked are skipped: who locked them has just renewed them, or gives them back.
     """
     until = now + timedelta(seconds=seconds)
-    held: list[tuple[str, str, Sequence[Any]]] = [(SCHEDULE, "lease_owner", owners), (ACTIVITY, "lease_owner", owners)]
-    for table, column, values in [*held, (ACTIVITY, "id", running)]:
-        if not values:
-            continue
+    conditions: list[tuple[str, tuple[str, list[Any]]]] = []
+    if owners:
+        conditions += [(table, sql.among("lease_owner", owners)) for table in (SCHEDULE, ACTIVITY)]
+    if running:
+        conditions.append((ACTIVITY, sql.among_rows("id, lease_owner", running, ("int", "text"))))
+    for table, (condition, parameters) in conditions:
         key, lock = _KEYS[table], sql.locking(f"{_LOCKS[table]} SKIP LOCKED")
-        condition, parameters = sql.among(column, values)
         sql.run(
             f"UPDATE {table} SET lease_until = %s WHERE {key} IN (SELECT {key} FROM {table}"
             f" WHERE {condition} AND lease_until > %s{lock})",

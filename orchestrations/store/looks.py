@@ -113,9 +113,11 @@ def question(questions: Sequence[Question], now: datetime) -> sql.Query:
         chosen = [q.instance for q in questions if (q.status is Status.SUSPENDED) is is_suspended]
         if chosen:
             keys, values = sql.keys("instance", chosen)
+            whose = f"l.instance_id = k.instance AND l.not_before > %s{condition}"
+            later = f"SELECT min(l.not_before) FROM {INBOX} l WHERE {whose}"
             parts.append(
-                f"SELECT k.instance, 0, (SELECT min(l.not_before) FROM {INBOX} l WHERE l.instance_id = k.instance"
-                f" AND l.not_before > %s{condition}), '', '', FALSE, '' FROM ({keys}) k"
+                "SELECT b.instance, 0, b.later, '', '', FALSE, ''"
+                f" FROM (SELECT k.instance, ({later}) AS later FROM ({keys}) k) b WHERE b.later IS NOT NULL"
             )
             parameters += [now, *values]
     return sql.query(" UNION ALL ".join(parts), parameters)
@@ -129,7 +131,7 @@ def read(rows: Sequence[tuple[Any, ...]]) -> dict[int, Waiting]:
         if key:
             message = Message(key, at, execution, kind, bool(is_control), body)
             found.setdefault(instance, Waiting()).messages.append(message)
-        elif at is not None:
+        else:
             found.setdefault(instance, Waiting()).later = at
     for waiting in found.values():
         waiting.messages.sort(key=lambda message: message.id)

@@ -41,8 +41,10 @@ class Recipients:
     def advance(self, commits: Sequence[TurnCommit]) -> None:
         """Let own instances be as the commit will leave them: what comes now goes to that."""
         for c in commits:
-            gate = Gate.CLOSED if c.status.is_terminal else self.targets[c.key].gate
-            self.targets[c.key] = replace(self.targets[c.key], execution=c.execution, gate=gate)
+            target, is_over = self.targets[c.key], c.status.is_terminal
+            if is_over or c.execution != target.execution:
+                gate = Gate.CLOSED if is_over else target.gate
+                self.targets[c.key] = replace(target, execution=c.execution, gate=gate)
 
 
 def lock(commits: Sequence[TurnCommit]) -> Recipients:

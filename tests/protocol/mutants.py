@@ -98,8 +98,8 @@ MUTANTS = {
         (
             Patch(
                 f"{STORE}.commit:_is_ours",
-                "target is not None and target.lease_owner == row.lease_owner and target.lease_epoch == row.lease_epoch",
-                "target is not None",
+                " and target.lease_owner == row.lease_owner and target.lease_epoch == row.lease_epoch",
+                "",
             ),
             Patch(f"{STORE}.advance:write", "where=_OURS, ", ""),
         ),
@@ -237,7 +237,7 @@ MUTANTS = {
                 "        found = _look(kept, now, until)\n"
                 "        _remove(live)\n",
             ),
-            Patch(f"{STORE}.commit:_remove", "raise _PlansLost({consumed[key] for key in missing})", "raise KeyError"),
+            Patch(f"{STORE}.commit:_remove", "raise PlansLost({consumed[key] for key in missing})", "raise KeyError"),
         ),
     ),
     "kept-messages": _bug(

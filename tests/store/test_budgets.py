@@ -95,7 +95,7 @@ def test_loading_turns_costs_two_statements(count: int) -> None:
 @COUNTS
 @pytest.mark.parametrize("width", [1, 100])
 def test_committing_turns_costs_one_commit_whatever_their_number_and_width(count: int, width: int) -> None:
-    """Lock (SQLite's transaction is the lock); consume; look; insert activities; append; facts, for it begins; update."""
+    """Lock (SQLite's transaction does); consume; look; insert activities; append; facts, for it begins; update."""
     if count * width > 1000:
         count = 10
     for _ in range(count):

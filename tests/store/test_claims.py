@@ -134,6 +134,18 @@ def test_renewing_lengthens_the_leases_of_the_living_only_and_not_one_that_has_r
     assert (after[second], after[third]) == (before[second], before[third])
 
 
+def test_renewing_what_a_worker_runs_lengthens_its_own_lease_alone() -> None:
+    start("fan_out", 2)
+    turn("w", share=False, keep=False)
+    (kept,), (taken,) = claim("a", activities=1).activities, claim("b", activities=1).activities
+    before = dict(ActivityTask.objects.values_list("pk", "lease_until"))
+    now = clock.now()
+    leases.renew([], [(kept.id, "a"), (taken.id, "a")], now, 300)
+    after = dict(ActivityTask.objects.values_list("pk", "lease_until"))
+    assert after[kept.id] == now + timedelta(seconds=300)
+    assert after[taken.id] == before[taken.id]
+
+
 def test_renewing_beside_a_locked_row_does_not_wait_for_it() -> None:
     if connection.vendor == "sqlite":
         pytest.skip("a transaction is alone there")

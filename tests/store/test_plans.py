@@ -13,6 +13,7 @@ from orchestrations.client.client import DurableClient
 from orchestrations.client.queries.stuck import ROWS
 from orchestrations.store import clock, due, leases, sql
 from orchestrations.store.models import Gate, Instance, Schedule, TaskHub
+from tests.bursts import drain
 from tests.store.holding import claim, commit, hold, plan, start
 from tests.store.plans import Reads, watch_reads
 
@@ -153,3 +154,22 @@ def test_pages_and_the_look_for_what_is_stuck_read_what_they_show(fill: Callable
     if sql.is_postgres():
         assert reads.rows <= 51 * 8 + ROWS, str(reads)
     assert Instance.objects.count() == Schedule.objects.count() == 2 * COUNT + 1
+
+
+@pytest.mark.skipif(not sql.is_postgres(), reason="SQLite prepares without values, and knows no heap-only updates")
+def test_steady_turns_are_planned_once_and_touch_no_index_of_the_schedule() -> None:
+    """A plan costs more than what it plans; a lease that is moved with every turn would write three index entries."""
+    DurableClient().start_new("sequence", client_input=40)
+    for number in range(3):
+        for _ in range(number):
+            DurableClient().start_new("sequence", client_input=3)
+        drain()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement, custom_plans FROM pg_prepared_statements WHERE custom_plans > 8")
+        assert cursor.fetchall() == []
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute(
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'orchestrations_schedule'"
+        )
+        ((updates, heap_only),) = cursor.fetchall()
+    assert heap_only >= updates - 20
