@@ -26,7 +26,7 @@ class Client:
         self.program = make_program(world.random, kinds, place)
         self.deeds: deque[Deed] = deque([("start", self._start)])
         self._add_events(world)
-        self._add_control(world, can_replace="replacing" in kinds)
+        self._add_control(world, 0.35 if "steering" in kinds else 1.0, can_replace="replacing" in kinds)
 
     def did(self, name: str) -> None:
         """Note that the first deed has taken effect, and go on to the next."""
@@ -49,8 +49,8 @@ class Client:
             while world.random.random() < 0.2:  # sent again, as if the answer had been lost
                 self.deeds.append(("repeat", partial(self._raise, number)))
 
-    def _add_control(self, world: World, *, can_replace: bool) -> None:
-        dice = world.random.random()
+    def _add_control(self, world: World, most: float, *, can_replace: bool) -> None:
+        dice = world.random.random() * most
         if dice < 0.15:
             self._insert(world, ("terminate", lambda: self._client.terminate(self.instance_id, "enough")))
         elif dice < 0.35:

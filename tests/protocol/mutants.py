@@ -222,7 +222,7 @@ MUTANTS = {
         f"{RUNTIME}.bursts:Burst._load",
         "self._hand.elsewhere += before.results",
         "pass",
-        *("race", "fan", "timed-event", "event"),
+        *("fan", "spin", "zombies"),
     ),
     "look-before-clearing": Mutant(
         "a commit looks at the inbox before what goes away has gone, and is surprised by what is not there any more",
@@ -274,7 +274,7 @@ MUTANTS = {
         f"{STORE}.leases:park",
         "now if mark.obeys_management and inbox.has_control(row.instance_id) else due_at",
         "due_at",
-        *("deviate", "event", "timed-event"),
+        *("deviate", "event", "steering", "bad"),
     ),
     "late-resume": _bug(
         "a resume that is ahead of the commit's clock is forgotten",

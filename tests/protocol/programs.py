@@ -324,4 +324,8 @@ BLOCKS = tuple(kind for kind in _BLOCKS if kind not in INNER)
 PURE = ("activity", "flaky", "fan", "timer", "event", "timed-event", "race", "child", "status", "send", "lost")
 """Kinds that an engine without a store can be given."""
 EVERYTHING = (*BLOCKS, "hubs", "replacing")
-"""What a run may have in it: kinds of blocks, a second hub, and clients that replace live children."""
+"""What a run may have in it: kinds of blocks, a second hub, and clients that replace live children.
+
+Runs that look for a rare bug may ask for more of what it needs: `steering` clients, code that is `bad` from the start,
+workers that lose their leases as `zombies`.
+"""

@@ -41,6 +41,7 @@ class Simulation:
         """Run to the end; raises `Violation`."""
         records.clear()
         self.stage = Stage(self.random, lambda: self._queue_at_work)
+        self.stage.is_deployed_badly = "bad" in self.kinds
         programs.set_stage(self.stage)
         with self.world.entered(), mock.patch.object(uuid, "uuid4", self.world.new_uuid):
             self._people()
@@ -128,7 +129,7 @@ class Simulation:
         if not busy:
             return self._take_hint()
         place = self.random.choice(busy)
-        if self.world.happens("zombie", 0.03):
+        if self.world.happens("zombie", 0.2 if "zombies" in self.kinds else 0.03):
             return self._take_from(place)
         if self.world.happens("death", 0.01):
             self.world.kill(place.process, "rest")

@@ -64,7 +64,7 @@ def test_same_seed_runs_the_same_way(arena: Arena) -> None:
 def test_faults_really_happen_and_fences_really_hold(arena: Arena) -> None:
     """Anti-vacuity (TST-2): what the seeds prove, they prove under fire."""
     counts: Counter[str] = Counter()
-    for seed in range(60):
+    for seed in range(150):
         counts.update(arena.run(seed).world.counts)
     assert counts["kills"] > 100
     assert counts["errors"] > 20
