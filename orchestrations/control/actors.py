@@ -1,7 +1,8 @@
-"""Session → Actor."""
+"""Who acts: Session → Actor, and whoever runs a command."""
 
 from __future__ import annotations
 
+import getpass
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,11 +19,15 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: the name that the audit keeps, the user behind it, and what it is allowed to be."""
+    """Who acts: the name that the audit keeps, the user behind it, and what it is allowed to be.
+
+    `is_console`: who runs a command where the database can be reached, and so may do all that the audit can only note.
+    """
 
     name: str
     user_id: int | None
     roles: frozenset[Role]
+    is_console: bool = False
 
 
 def actor_from_user(user: Any) -> Actor | None:
@@ -34,3 +39,12 @@ def actor_from_user(user: Any) -> Actor | None:
     if user.is_superuser:
         roles.add(Role.ADMIN)
     return Actor(name=user.get_username(), user_id=user.pk, roles=frozenset(roles))
+
+
+def console() -> Actor:
+    """Return the actor of a command: the system's user who runs it."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in some containers
+        name = "unknown"
+    return Actor(name=f"{name} (command line)", user_id=None, roles=frozenset(Role), is_console=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 from orchestrations.control.actors import Actor
 from orchestrations.engine.failures import cut
-from orchestrations.store import clock
-from orchestrations.store.models import AuditEntry, TaskHub
+from orchestrations.store import clock, hubs
+from orchestrations.store.models import AuditEntry
 
 DONE, DENIED, REFUSED = "done", "denied", "refused"
 REASON_LIMIT = 4096
@@ -41,10 +41,10 @@ def record(
 ) -> None:
     """Insert a row into the caller's transaction, or into one of its own.
 
-    `result` is `done`, `denied` for want of a permission, or `refused` for any other reason.
+    `result` is `done`, `denied` for want of a permission, or `refused` for any other reason. Raises `HubNotFoundError`.
     """
     AuditEntry.objects.create(
-        hub=TaskHub.objects.get_or_create(name=hub)[0],
+        hub_id=hubs.find(hub),
         at=clock.now(),
         user_id=actor.user_id,
         actor=_text(actor.name, 256),

@@ -25,7 +25,7 @@ from orchestrations.errors import (
     NotWaitingError,
     PermissionDenied,
 )
-from orchestrations.store import clock, inbox
+from orchestrations.store import clock, hubs, inbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,22 @@ class Operations:
     actor: Actor
     hub: str
 
-    def start(self, name: str, instance_id: str, input_json: str | None = None) -> str:
-        """Start an orchestration under an id that is free; `InstanceExistsError` otherwise. Durable on return."""
-        with self._attempt("start", instance_id, {"name": name}):
+    def start(
+        self,
+        name: str,
+        instance_id: str | None = None,
+        input_json: str | None = None,
+        *,
+        version: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        if_exists: str = "error",
+    ) -> str:
+        """Start an orchestration; `InstanceExistsError` by `if_exists`. Durable on return."""
+        with self._attempt("start", instance_id or "", {"name": name}):
             self._require(Permission.INSTANCES_START)
-            found = DurableClient(self.hub).start_new(name, instance_id, input_json=input_json, if_exists="error")
+            found = DurableClient(self.hub).start_new(
+                name, instance_id, version=version, tags=tags, if_exists=if_exists, input_json=input_json
+            )
             audit.record(self.hub, self.actor, "start", instance_id=found, detail={"name": name, "revision": 0})
         return found
 
@@ -59,12 +70,12 @@ class Operations:
     ) -> bool:
         """Send an event; idempotent by `event_id`: False, and no second row, if it was accepted before.
 
-        An event whose name makes it a decision is refused: it goes through `decide`.
+        An event whose name makes it a decision is refused but to the console: it goes through `decide`.
         """
         facts = {"event_name": event_name, "event_id": event_id}
         with self._attempt("raise-event", instance_id, facts):
             self._require(Permission.EVENTS_WRITE)
-            if is_approval(event_name):
+            if is_approval(event_name) and not self.actor.is_console:
                 self._require(Permission.APPROVALS_DECIDE)
                 advice = "Use Approve or Reject where the instance waits for it."
                 raise InvalidError(f"An event named '{event_name}' is a decision. {advice}", code="event.is-decision")
@@ -98,11 +109,13 @@ class Operations:
                 reason=reason,
             )
 
-    def terminate(self, instance_id: str, reason: str = "", *, expected: ExpectedState | None = None) -> None:
-        """Terminate the instance and its live descendants."""
+    def terminate(
+        self, instance_id: str, reason: str = "", *, recursive: bool = True, expected: ExpectedState | None = None
+    ) -> None:
+        """Terminate the instance and, with `recursive`, its live descendants."""
 
         def end(client: DurableClient) -> bool:
-            client.terminate(instance_id, reason, recursive=True)
+            client.terminate(instance_id, reason, recursive=recursive)
             return True
 
         with self._attempt("terminate", instance_id, reason=reason):
@@ -166,7 +179,11 @@ class Operations:
     def _attempt(
         self, action: str, instance_id: str, detail: Mapping[str, Any] | None = None, *, reason: str = ""
     ) -> Iterator[None]:
-        """Run the block in a transaction; record why it was refused after that has been rolled back."""
+        """Run the block in a transaction; record why it was refused after that has been rolled back.
+
+        A hub that is not there has no audit: `HubNotFoundError`, or `InvalidError` for its name, is all there is.
+        """
+        hubs.find(self.hub)
         try:
             with transaction.atomic():
                 yield

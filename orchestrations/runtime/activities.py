@@ -31,7 +31,7 @@ from orchestrations.runtime.surroundings import Surroundings
 from orchestrations.runtime.watch import Watch
 from orchestrations.store import activities, clock, losses
 from orchestrations.store.activities import Result
-from orchestrations.store.claims import ClaimedActivity
+from orchestrations.store.claimed import ClaimedActivity
 
 
 class ActivityRunner:

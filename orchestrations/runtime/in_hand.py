@@ -17,7 +17,7 @@ from orchestrations.runtime.retries import through_locks
 from orchestrations.runtime.watch import FINISHED
 from orchestrations.store import activities, clock
 from orchestrations.store.activities import Result
-from orchestrations.store.claims import ClaimedActivity
+from orchestrations.store.claimed import ClaimedActivity
 
 LANE_START_SECONDS = 0.0005
 """What starting an activity in a lane takes of the burst's time, whatever it takes itself."""

@@ -33,7 +33,7 @@ from orchestrations.runtime.wake import wake
 from orchestrations.runtime.watch import PLACES, Watch
 from orchestrations.store import activities
 from orchestrations.store.activities import Result
-from orchestrations.store.claims import ClaimedActivity
+from orchestrations.store.claimed import ClaimedActivity
 from orchestrations.store.signals import burst_ended
 
 GRACE_SECONDS = 5.0

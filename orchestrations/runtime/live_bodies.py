@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from orchestrations.engine.turn import Turn
-from orchestrations.store.claims import ClaimedInstance
+from orchestrations.store.claimed import ClaimedInstance
 
 Key = tuple[str, int]
 

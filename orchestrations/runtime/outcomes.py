@@ -9,7 +9,7 @@ from orchestrations.engine.events import TaskCompleted, TaskFailed
 from orchestrations.engine.failures import FailureDetails, cut
 from orchestrations.errors import ActivityTimeoutError, LeftoverError, PayloadError
 from orchestrations.store import clock
-from orchestrations.store.claims import ClaimedActivity
+from orchestrations.store.claimed import ClaimedActivity
 
 LOST = "WorkerLost"
 REASON_LIMIT = 8 * 1024

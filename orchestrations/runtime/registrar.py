@@ -141,7 +141,7 @@ class Registrar(threading.Thread):
         return worker.reading.state is State.IDLE or self._moves.get(worker.row.id) != worker.reading.moves
 
     def _hand_back(self, worker: str, keys: Callable[[], set[int]]) -> None:
-        freed = leases.hand_back(worker, keys)
+        freed = leases.take_back(worker, keys)
         telemetry.report(telemetry.HANDED_BACK, worker=worker, rows=freed)
 
     # --- ends

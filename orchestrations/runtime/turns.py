@@ -38,7 +38,7 @@ from orchestrations.runtime.parked import MARKS, MISSING_FUNCTION, Parked
 from orchestrations.runtime.surroundings import Surroundings, context_of
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import TurnCommit
-from orchestrations.store.claims import ClaimedInstance
+from orchestrations.store.claimed import ClaimedInstance
 from orchestrations.store.looks import Message
 
 

@@ -12,7 +12,8 @@ from django.db import transaction
 from orchestrations.engine.events import TaskCompleted, TaskFailed, TaskScheduled
 from orchestrations.engine.state import Status
 from orchestrations.store import clock, inbox, instances, sql
-from orchestrations.store.claims import ACTIVITY, ClaimedActivity
+from orchestrations.store.claimed import ClaimedActivity
+from orchestrations.store.claims import ACTIVITY
 from orchestrations.store.inbox import NewMessage
 from orchestrations.store.models import ActivityTask
 from orchestrations.store.signals import announce_change, announce_work

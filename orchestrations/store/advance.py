@@ -13,7 +13,7 @@ from orchestrations.engine.plan import TurnPlan
 from orchestrations.engine.state import Status
 from orchestrations.store import sql
 from orchestrations.store.batch import Committed, PlansLost, TurnCommit
-from orchestrations.store.claims import ClaimedInstance, ScheduleRow, read_schedule, schedule_columns
+from orchestrations.store.claimed import ClaimedInstance, ScheduleRow, read_schedule, schedule_columns
 from orchestrations.store.looks import Waiting
 from orchestrations.store.models import Gate, HistoryEvent, Instance, Payload, Schedule
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from orchestrations.engine.plan import TurnPlan
 from orchestrations.engine.state import Status
 from orchestrations.store.activities import Result
-from orchestrations.store.claims import ClaimedActivity, ClaimedInstance
+from orchestrations.store.claimed import ClaimedActivity, ClaimedInstance
 from orchestrations.store.looks import Waiting
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from django.db import connection, transaction
 
 from orchestrations.engine.state import InstanceFacts, Status
 from orchestrations.store import codec, hubs, sql
+from orchestrations.store.claimed import ClaimedActivity, ClaimedInstance, ScheduleRow, read_schedule, schedule_columns
 from orchestrations.store.inbox import SCHEDULE
 from orchestrations.store.instances import INSTANCE
 from orchestrations.store.models import ActivityTask
@@ -28,87 +29,6 @@ INPUT_CHARACTERS = 16 * 1024 * 1024
 SCANNED = 500
 """How many due activities a claim looks at, oldest first, if it leaves out some by name: a long backlog of what other
 workers run must not cost every claim."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to commit turns of one instance, until it runs out."""
-
-    instance: int
-    owner: str
-    epoch: int
-
-
-@dataclass(slots=True)
-class ScheduleRow:
-    """An instance's `Schedule` row as a claim or a commit has left it; the names are the columns'."""
-
-    instance_id: int
-    queue: str
-    lease_owner: str
-    lease_epoch: int
-    losses: int
-    execution: str
-    position: int
-    history_size: int
-    revision: int
-    turned_at: datetime | None
-    waiting: str
-    blocked: str
-    blocked_detail: str
-
-
-_TIMES = ("turned_at",)
-
-
-def schedule_columns(table: str = SCHEDULE) -> str:
-    """Return the columns of a `ScheduleRow` for a statement; its time as text, which is read in a tenth of the time."""
-    columns = [(f"{table}.{f.name}", f.name in _TIMES) for f in fields(ScheduleRow)]
-    return ", ".join(f"CAST({column} AS text)" if is_time else column for column, is_time in columns)
-
-
-def read_schedule(row: Sequence[Any]) -> ScheduleRow:
-    """Return the row that a statement gave for `schedule_columns`."""
-    found = ScheduleRow(*row)
-    found.turned_at = sql.read_time(found.turned_at)
-    return found
-
-
-@dataclass(slots=True)
-class ClaimedInstance:
-    """An instance that we lease, as its rows were when it was claimed or last committed."""
-
-    row: ScheduleRow
-    facts: InstanceFacts
-    hub: str
-    hub_id: int
-    depth: int
-    parent: int | None
-    parent_execution: str
-    has_begun: bool
-
-    @property
-    def lease(self) -> Lease:
-        """The lease that a commit needs."""
-        return Lease(self.row.instance_id, self.row.lease_owner, self.row.lease_epoch)
-
-
-@dataclass(slots=True)
-class ClaimedActivity:
-    """An attempt of an activity that we lease. `losses`: how often a worker was lost while it held it."""
-
-    id: int
-    epoch: int
-    instance: int
-    execution: str
-    sequence: int
-    attempt: int
-    name: str
-    input: str | None
-    queue: str
-    losses: int = 0
-    hub: str = ""
-    instance_id: str = ""
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ from django.db import transaction
 from orchestrations.store import activities, advance, children, endings, inbox, looks, outbox, recipients, sql
 from orchestrations.store.activities import NewActivity
 from orchestrations.store.batch import Committed, PlansLost, TurnCommit
-from orchestrations.store.claims import ClaimedActivity
+from orchestrations.store.claimed import ClaimedActivity
 from orchestrations.store.inbox import NewMessage, Target
 from orchestrations.store.looks import Question, Waiting
 from orchestrations.store.recipients import Recipients

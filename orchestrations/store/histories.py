@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrations.store import sql
-from orchestrations.store.claims import ClaimedInstance
+from orchestrations.store.claimed import ClaimedInstance
 from orchestrations.store.models import HistoryEvent
 
 HISTORY = HistoryEvent._meta.db_table

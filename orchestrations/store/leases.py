@@ -12,7 +12,8 @@ from django.db import transaction
 
 from orchestrations.store import inbox, looks, processes, sql
 from orchestrations.store.advance import gate_of
-from orchestrations.store.claims import ACTIVITY, ClaimedInstance
+from orchestrations.store.claimed import ClaimedInstance
+from orchestrations.store.claims import ACTIVITY
 from orchestrations.store.inbox import SCHEDULE
 from orchestrations.store.looks import Question, Waiting
 from orchestrations.store.models import Gate, Schedule
@@ -72,19 +73,26 @@ def _is(held: ClaimedInstance, owner: str, epoch: int) -> bool:
     return (held.row.lease_owner, held.row.lease_epoch) == (owner, epoch)
 
 
-def hand_back(owner: str, keep: Callable[[], Collection[int]] | None = None) -> int:
+def hand_back(owner: str, keep: Callable[[], Collection[int]] = tuple) -> int:
     """Free all that a worker holds, but the activities that `keep` names; its commits will find the leases gone.
 
-    For a worker that was stopped, has lost its way, or whose activity outlives its slice: nothing counts as lost.
-    `keep` is asked once the rows are locked, so what the worker leases after that is not among them. With `keep` the
-    worker lives: what may run at most once and has begun stays its own. Durable when it returns; the queues are woken.
+    For a worker that was stopped, or has lost its way: nothing counts as lost. `keep` is asked once rows are locked,
+    so what the worker leases after that is not among them. Durable when it returns; the queues are woken.
     """
     with transaction.atomic():
         instances, attempts = _lock_held(SCHEDULE, owner), _lock_held(ACTIVITY, owner)
-        kept = set(keep()) | _begun_once(owner) if keep is not None else set()
+        kept = set(keep())
         rows = _let_go(SCHEDULE, instances) + _let_go(ACTIVITY, [key for key in attempts if key not in kept])
         _announce(rows)
     return len(rows)
+
+
+def take_back(owner: str, running: Callable[[], Collection[int]]) -> int:
+    """Free, as `hand_back` does, what a worker holds that lives and goes on with what it is `running`.
+
+    What may run at most once and has begun stays its own, too: the worker records that before it says that it runs.
+    """
+    return hand_back(owner, lambda: {*running(), *_begun_once(owner)})
 
 
 def _begun_once(owner: str) -> set[int]:

@@ -22,9 +22,7 @@ Row = Mapping[str, Any]
 CHUNK_VALUES = 30_000
 """How many values a statement of SQLite may have; by default it takes 32,766."""
 
-UNKNOWN_LENGTH = 10
-"""How long PostgreSQL takes an array to be that is a parameter of a prepared statement."""
-
+UNKNOWN_LENGTH = 10  # for which PostgreSQL takes the length of an array that is a parameter
 _TYPES = {"int": "bigint", "text": "text", "time": "timestamptz", "bool": "boolean"}
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 
@@ -233,10 +231,9 @@ def among_rows(columns: str, rows: Sequence[tuple[Any, ...]], kinds: tuple[str, 
 
 
 def keys(name: str, values: Sequence[int]) -> tuple[str, list[Any]]:
-    """Return a query of one column of that name with these numbers, and its parameters; there may be nulls beside them.
+    """Return a query of one column with these numbers, and its parameters; there may be nulls beside them.
 
-    PostgreSQL takes an array that it does not know for one of ten. A shorter one would seem to deserve a plan of its
-    own each time, which costs several times what the statement does, so it is filled up.
+    To PostgreSQL a shorter array would seem to deserve a plan of its own each time, which costs more than it saves.
     """
     if is_postgres():
         if len(values) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import json
 import re
@@ -22,6 +23,7 @@ from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.management import output
 from orchestrations.store import clock, processes
+from orchestrations.store.models import AuditEntry, TaskHub
 from orchestrations.store.processes import Home, Process
 from tests import servers
 from tests.bursts import drain, kinds_of, new_worker, status_of
@@ -58,10 +60,10 @@ def durable(*arguments: str) -> Done:
 
 
 def refused(*arguments: str) -> Done:
-    """Run it; nothing has changed then, nothing is printed, and the error is on stderr."""
+    """Run it; nothing has changed then but the audit, nothing is printed, and the error is on stderr."""
     before = dump_tables()
     done = durable(*arguments)
-    assert dump_tables() == before
+    assert {**dump_tables(), "AuditEntry": None} == {**before, "AuditEntry": None}
     assert done.out == ""
     assert done.err.startswith("error: ")
     assert "Traceback" not in done.err
@@ -204,6 +206,29 @@ def test_suspend_resume_and_terminate_do_so_and_say_if_there_was_nothing_to_do(l
     assert durable("terminate", live, "--reason", "enough", "--json").json["changed"] is True
     drain()
     assert DurableClient().get_status(live).output == "enough"
+
+
+def test_what_changes_something_is_in_the_audit_under_the_name_of_the_systems_user(live: str) -> None:
+    durable("start", "plain", "--id", "mine")
+    durable("suspend", live, "--reason", "holiday")
+    drain()
+    durable("suspend", live)
+    durable("resume", live)
+    durable("raise-event", live, "Approval", "--data", "true", "--event-id", "x")
+    durable("terminate", live, "--reason", "enough")
+    drain()
+    assert durable("terminate", live).code == 4
+    assert durable("suspend", live, "--hub", "nowhere").code != 0
+    rows = AuditEntry.objects.filter(actor=f"{getpass.getuser()} (command line)").order_by("id")
+    assert [(row.action, row.instance_id, row.reason, row.result) for row in rows] == [
+        ("start", "mine", "", "done"),
+        ("suspend", "live", "holiday", "done"),
+        ("resume", "live", "", "done"),
+        ("raise-event", "live", "", "done"),
+        ("terminate", "live", "enough", "done"),
+        ("terminate", "live", "", "refused"),
+    ]
+    assert not TaskHub.objects.filter(name="nowhere").exists()
 
 
 def test_terminate_alone_leaves_the_children() -> None:

@@ -185,7 +185,7 @@ class Simulation:
         dice = self.random.random()
         if place.activity and dice < 0.5:
             self.world.tell(f"all that {place.owner} holds is handed back, but its activity")
-            self._act("supervisor", lambda: leases.hand_back(place.owner, lambda: {place.activity}))
+            self._act("supervisor", lambda: leases.take_back(place.owner, lambda: {place.activity}))
         elif dice < 0.8:
             self.world.tell(f"{place.owner} is taken for dead")
             self._act("supervisor", lambda: leases.lose(place.owner, None, None, clock.now()))

@@ -23,7 +23,8 @@ from orchestrations.runtime.activities import ActivityRunner
 from orchestrations.runtime.pace import Pace
 from orchestrations.runtime.surroundings import FORKED_EXIT
 from orchestrations.store import claims, clock
-from orchestrations.store.claims import ClaimedActivity, ClaimLimits
+from orchestrations.store.claimed import ClaimedActivity
+from orchestrations.store.claims import ClaimLimits
 from orchestrations.store.models import ActivityTask, TaskHub
 from tests.store.holding import turn
 

@@ -9,7 +9,7 @@ import pytest
 from orchestrations.engine.state import InstanceFacts, Status
 from orchestrations.engine.turn import Turn
 from orchestrations.runtime.live_bodies import LiveBodies
-from orchestrations.store.claims import ClaimedInstance, ScheduleRow
+from orchestrations.store.claimed import ClaimedInstance, ScheduleRow
 
 
 def claimed(key: int = 1, *, epoch: int = 1, execution: str = "e1") -> ClaimedInstance:

@@ -12,7 +12,7 @@ from orchestrations.client.client import DurableClient
 from orchestrations.client.status import Blocked
 from orchestrations.engine.state import Status
 from orchestrations.store import clock, leases
-from orchestrations.store.claims import ClaimedInstance
+from orchestrations.store.claimed import ClaimedInstance
 from orchestrations.store.models import HistoryEvent, InboxMessage, Supervisor, Worker
 from tests.bursts import burst_once, drain, kinds_of, status_of
 from tests.store.holding import claim, schedule_of

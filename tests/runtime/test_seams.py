@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -32,6 +32,11 @@ DURING: list[Any] = []
 def note_once(value: Any) -> Any:
     CALLS.append("once")
     return value
+
+
+@orchestrator
+def note_one(context: OrchestrationContext) -> Body:
+    return (yield context.call_activity(note_once, 1))
 
 
 @activity
@@ -115,7 +120,7 @@ def test_what_has_ended_and_is_not_settled_stays_with_its_worker_while_something
     def hand_back() -> None:
         assert worker.watch is not None
         reading = worker.watch.read()
-        leases.hand_back(worker.owner, lambda: {r.key for r in reading.running} | reading.finished)
+        leases.take_back(worker.owner, lambda: {r.key for r in reading.running} | reading.finished)
         burst_once()
 
     DURING.append(hand_back)
@@ -133,8 +138,38 @@ def test_what_may_run_once_and_has_begun_is_never_taken_from_a_living_worker() -
     holding.claim("w")
     once = ActivityTask.objects.get(name="note_once")
     ActivityTask.objects.filter(pk=once.pk).update(begun_at=clock.now())
-    leases.hand_back("w", set)
+    leases.take_back("w", set)
     assert list(ActivityTask.objects.exclude(lease_owner="").values_list("pk", flat=True)) == [once.pk]
+
+
+def test_what_began_under_an_earlier_lease_is_let_go_by_a_worker_that_does_not_know_of_its_claim(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would stay its own for as long as that worker lives."""
+    instance_id = DurableClient().start_new("note_one")
+    holding.turn("dead", share=False, keep=False)
+    holding.claim("dead")
+    ActivityTask.objects.update(begun_at=clock.now())
+    leases.lose("dead", None, None, clock.now())
+    real = claims.claim
+
+    def claim(*arguments: Any) -> Any:
+        real(*arguments)
+        raise OperationalError("server closed the connection unexpectedly")
+
+    worker = new_worker()
+    burst = Burst(worker, default_queue())
+    with monkeypatch.context() as patched:
+        patched.setattr(claims, "claim", claim)
+        with pytest.raises(OperationalError):
+            burst.run()
+    burst.give_up()
+    assert not ActivityTask.objects.exclude(lease_owner="").exists()
+    drain(worker)
+    worker.close()
+    failure = DurableClient().get_status(instance_id).failure
+    assert failure is not None
+    assert "may run at most once" in failure.message
 
 
 def test_the_share_of_a_plan_whose_answer_was_lost_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +198,7 @@ def test_the_share_of_a_plan_whose_answer_was_lost_is_given_back(monkeypatch: py
 
 def test_an_event_that_came_in_time_wins_over_a_timeout_that_passed_while_both_waited() -> None:
     client = DurableClient()
-    instance_id = client.start_new("wait_or_default", client_input=0.4)
+    instance_id = client.start_new("wait_or_default", client_input=60)
     burst_once()
     client.suspend(instance_id)
     burst_once()
@@ -222,16 +257,23 @@ def test_management_that_cannot_be_read_is_no_cause_to_try_at_once(monkeypatch: 
 # --- order
 
 
+class Later(clock.DatabaseClock):
+    """A minute ahead."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=61)
+
+
 def test_a_timeout_does_not_overtake_an_event_that_a_look_has_not_shown_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looks, "MESSAGES", 3)
     client = DurableClient()
-    instance_id = client.start_new("wait_or_default", client_input=0.4)
+    instance_id = client.start_new("wait_or_default", client_input=60)
     burst_once()
     for number in range(3):
         client.raise_event(instance_id, "other", number)
     client.raise_event(instance_id, "go", "came in time")
-    time.sleep(0.5)
-    drain()
+    with clock.kept_by(Later()):
+        drain()
     assert client.get_status(instance_id).output == "came in time"
 
 

@@ -14,7 +14,8 @@ from orchestrations.store import claims, clock, histories, looks
 from orchestrations.store import commit as commits_of_store
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
-from orchestrations.store.claims import Claim, ClaimedActivity, ClaimedInstance, ClaimLimits
+from orchestrations.store.claimed import ClaimedActivity, ClaimedInstance
+from orchestrations.store.claims import Claim, ClaimLimits
 from orchestrations.store.looks import Question
 from orchestrations.store.models import Instance, Schedule
 

@@ -17,7 +17,7 @@ from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.commits import commit_safely
 from orchestrations.store import activities, advance, clock, leases
 from orchestrations.store.batch import Committed
-from orchestrations.store.claims import ClaimedInstance
+from orchestrations.store.claimed import ClaimedInstance
 from orchestrations.store.commit import commit_turns
 from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance, Schedule
 from tests.bursts import HINTS, drain, kinds_of, new_worker, status_of

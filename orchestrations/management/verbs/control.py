@@ -1,10 +1,18 @@
-"""What terminate, suspend and resume share: an id, a reason, and an answer."""
+"""What the verbs that change something share: who acts; and an id, a reason and an answer."""
 
 from __future__ import annotations
 
 import argparse
 
+from orchestrations.conf import conf
+from orchestrations.control.actors import console
+from orchestrations.control.operations import Operations
 from orchestrations.management import output
+
+
+def operations(options: argparse.Namespace) -> Operations:
+    """Return what the system's user may do in the hub; the audit notes it under that name."""
+    return Operations(console(), options.hub or conf.HUB)
 
 
 def add_control_arguments(parser: argparse.ArgumentParser) -> None:

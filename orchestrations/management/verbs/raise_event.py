@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from orchestrations.client.client import DurableClient
 from orchestrations.management import output
+from orchestrations.management.verbs.control import operations
 from orchestrations.management.verbs.start import read_json
 
 
@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Raise it."""
-    is_new = DurableClient(options.hub).raise_event(
-        options.instance_id, options.event_name, event_id=options.event_id, data_json=read_json(options.data)
+    is_new = operations(options).raise_event(
+        options.instance_id, options.event_name, read_json(options.data), event_id=options.event_id
     )
     output.warn_if_idle(options.err)
     if options.as_json:

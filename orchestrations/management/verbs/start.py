@@ -16,6 +16,7 @@ from orchestrations.client.client import DurableClient
 from orchestrations.client.status import OrchestrationStatus
 from orchestrations.engine.state import Status
 from orchestrations.management import output
+from orchestrations.management.verbs.control import operations
 
 PROGRESS_SECONDS = 1.0
 
@@ -36,14 +37,13 @@ def run(options: argparse.Namespace) -> int:
     """Start it, and wait if asked to."""
     if options.timeout is not None and not options.timeout >= 0:
         raise ValueError(f"--timeout must be 0 seconds or more, not {options.timeout:g}.")
-    client = DurableClient(options.hub)
-    instance_id = client.start_new(
+    instance_id = operations(options).start(
         options.name,
         options.instance_id,
+        read_json(options.input),
         version=options.orchestrator_version,
         tags=dict(_tag(text) for text in options.tag),
         if_exists=options.if_exists,
-        input_json=read_json(options.input),
     )
     output.warn_if_idle(options.err)
     if not options.wait:
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             options.out.write(f"{instance_id}\n")
         return 0
-    status = _wait(client, instance_id, options)
+    status = _wait(DurableClient(options.hub), instance_id, options)
     return _print(status, options) if status is not None else output.OTHER
 
 

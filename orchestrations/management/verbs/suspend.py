@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from orchestrations.client.client import DurableClient
-from orchestrations.management.verbs.control import add_control_arguments, print_control
+from orchestrations.management.verbs.control import add_control_arguments, operations, print_control
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +14,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
-    client = DurableClient(options.hub)
-    changed = client.suspend(options.instance_id, options.reason)
+    changed = operations(options).suspend(options.instance_id, options.reason)
     return print_control(options, "is being suspended", changed=changed)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from orchestrations.client.client import DurableClient
-from orchestrations.management.verbs.control import add_control_arguments, print_control
+from orchestrations.management.verbs.control import add_control_arguments, operations, print_control
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +15,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it."""
-    client = DurableClient(options.hub)
-    client.terminate(options.instance_id, options.reason, recursive=not options.alone)
-    changed = True
-    return print_control(options, "is being terminated", changed=changed)
+    operations(options).terminate(options.instance_id, options.reason, recursive=not options.alone)
+    return print_control(options, "is being terminated", changed=True)
