@@ -142,7 +142,8 @@ class Registrar(threading.Thread):
 
     def _hand_back(self, worker: str, keys: Callable[[], set[int]]) -> None:
         freed = leases.take_back(worker, keys)
-        telemetry.report(telemetry.HANDED_BACK, worker=worker, rows=freed)
+        if freed:
+            telemetry.report(telemetry.HANDED_BACK, worker=worker, rows=freed)
 
     # --- ends
 

@@ -194,6 +194,16 @@ def test_raise_event_delivers_and_says_if_it_did_before(live: str) -> None:
     assert DurableClient().get_status(live).output == [{"a": 1}]
 
 
+def test_an_event_that_the_instance_does_not_wait_for_is_accepted_with_a_warning(live: str, living: None) -> None:
+    drain()
+    done = durable("raise-event", live, "nevr")
+    assert (done.code, done.err) == (
+        0,
+        "warning: 'live' waits for 'never'; this event stays until it waits for it.\n",
+    )
+    assert durable("raise-event", live, "NEVER").err == ""
+
+
 def test_suspend_resume_and_terminate_do_so_and_say_if_there_was_nothing_to_do(live: str) -> None:
     assert durable("suspend", live, "--reason", "holiday").out == "'live' is being suspended.\n"
     drain()
