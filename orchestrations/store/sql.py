@@ -213,9 +213,10 @@ def run(statement: str, parameters: Sequence[Any]) -> int:
 
 def among(column: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
     """Return a condition that `column` is one of `values`, and its parameters."""
+    if len(values) == 1:
+        return f"{column} = %s", list(values)
     if is_postgres():
-        kind = "bigint[]" if isinstance(values[0], int) else "text[]"
-        return f"{column} = ANY(%s::{kind})", [_array(values)]
+        return f"{column} = ANY(%s::{'bigint' if isinstance(values[0], int) else 'text'}[])", [_array(values)]
     return f"{column} IN ({', '.join(['%s'] * len(values))})", list(values)
 
 
@@ -231,10 +232,8 @@ def among_rows(columns: str, rows: Sequence[tuple[Any, ...]], kinds: tuple[str, 
 
 
 def keys(name: str, values: Sequence[int]) -> tuple[str, list[Any]]:
-    """Return a query of one column with these numbers, and its parameters; there may be nulls beside them.
-
-    To PostgreSQL a shorter array would seem to deserve a plan of its own each time, which costs more than it saves.
-    """
+    """Return a query of one column with these numbers, and its parameters; there may be nulls beside them: to
+    PostgreSQL a shorter array would seem to deserve a plan of its own each time, which costs more than it saves."""
     if is_postgres():
         if len(values) == 1:
             return f"SELECT %s::bigint AS {name}", list(values)

@@ -159,6 +159,9 @@ def test_pages_and_the_look_for_what_is_stuck_read_what_they_show(fill: Callable
 @pytest.mark.skipif(not sql.is_postgres(), reason="SQLite prepares without values, and knows no heap-only updates")
 def test_steady_turns_are_planned_once_and_touch_no_index_of_the_schedule() -> None:
     """A plan costs more than what it plans; a lease that is moved with every turn would write three index entries."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute("SELECT pg_stat_reset_single_table_counters('orchestrations_schedule'::regclass)")
     DurableClient().start_new("sequence", client_input=40)
     for number in range(3):
         for _ in range(number):
