@@ -222,12 +222,13 @@ def among(column: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
 
 def among_rows(columns: str, rows: Sequence[tuple[Any, ...]], kinds: tuple[str, ...]) -> tuple[str, list[Any]]:
     """Return a condition that the columns are one of `rows`, and its parameters."""
+    one = f"({', '.join(['%s'] * len(kinds))})"
+    if len(rows) == 1:
+        return f"({columns}) = {one}", list(rows[0])
     if is_postgres():
         arrays = ", ".join(f"%s::{_TYPES[kind]}[]" for kind in kinds)
-        return f"({columns}) IN (SELECT * FROM unnest({arrays}))", [
-            _array(values) for values in zip(*rows, strict=True)
-        ]
-    one = f"({', '.join(['%s'] * len(kinds))})"
+        by_column = [_array(values) for values in zip(*rows, strict=True)]
+        return f"({columns}) IN (SELECT * FROM unnest({arrays}))", by_column
     return f"({columns}) IN (VALUES {', '.join([one] * len(rows))})", [value for row in rows for value in row]
 
 
