@@ -12,10 +12,10 @@ import logging
 import queue
 import threading
 import time
-import weakref
-from collections.abc import Callable
-from contextvars import ContextVar, copy_context
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections
@@ -26,6 +26,7 @@ from orchestrations.conf import conf
 from orchestrations.engine import payloads
 from orchestrations.runtime import outcomes
 from orchestrations.runtime.activities import arguments, spoils
+from orchestrations.runtime.event_loop import EventLoop, cancel_all, own_tasks
 from orchestrations.runtime.outcomes import Outcome
 from orchestrations.runtime.retries import through_locks, through_outage
 from orchestrations.runtime.surroundings import Surroundings, restore_connections
@@ -56,10 +57,6 @@ class Attempt:
     place: int
     deadline: float
     is_settled: bool = False
-    tasks: weakref.WeakSet[asyncio.Task[Any]] = field(default_factory=weakref.WeakSet)
-
-
-_current: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
 
 
 class Lanes:
@@ -78,8 +75,7 @@ class Lanes:
         self._unsettled = 0
         self._has_turned_away = False
         self._settler: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._loop_thread: threading.Thread | None = None
+        self._loop = EventLoop()
         self.is_spoilt = False
         self.is_closing = False
 
@@ -115,7 +111,7 @@ class Lanes:
         if self._watch is not None:
             self._watch.begin(activity.id, seconds + GRACE_SECONDS, attempt.place)
         if function.is_async:
-            asyncio.run_coroutine_threadsafe(self._run_coroutine(attempt), self._ensure_loop())
+            self._loop.submit(self._run_coroutine(attempt))
         else:
             threading.Thread(target=self._run_thread, args=(attempt,), daemon=True, name=activity.name).start()
 
@@ -141,37 +137,16 @@ class Lanes:
         if self._settler is not None:
             self._results.put(_DONE)
             self._settler.join(5.0)
-        if self._loop is not None and self._loop_thread is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._loop_thread.join(5.0)
+        self._loop.stop()
 
     # --- coroutines
 
-    def _ensure_loop(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._loop.set_task_factory(_make_task)
-            self._loop_thread = threading.Thread(target=self._run_loop, daemon=True, name="async activities")
-            self._loop_thread.start()
-        return self._loop
-
-    def _run_loop(self) -> None:
-        assert self._loop is not None
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_forever()
-        finally:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.close()
-            connections.close_all()
-
     async def _run_coroutine(self, attempt: Attempt) -> None:
-        _current.set(attempt)
-        event = await self._call_coroutine(attempt)
-        for task in list(attempt.tasks):
-            if not task.done() and task is not asyncio.current_task():
-                task.cancel()
-        self._finish(attempt, event)
+        with self._answering_for(attempt):
+            tasks = own_tasks()
+            event = await self._call_coroutine(attempt)
+            cancel_all(tasks)
+            self._finish(attempt, event)
 
     async def _call_coroutine(self, attempt: Attempt) -> Outcome:
         scope = asyncio.timeout(attempt.seconds)
@@ -191,20 +166,22 @@ class Lanes:
 
     def _run_thread(self, attempt: Attempt) -> None:
         try:
-            try:
-                value = copy_context().run(attempt.function.call, *arguments(attempt.activity, attempt.function))
-            except BaseException as error:
-                self._surroundings.end_child()
-                self.is_spoilt = self.is_spoilt or spoils(error)
-                event: Outcome = outcomes.raised(attempt.activity, error)
-            else:
-                self._surroundings.end_child()
-                event = outcomes.completed(attempt.activity, value, self._limits)
-                if leftovers := restore_connections():
-                    event = outcomes.left_behind(attempt.activity, leftovers)
-            self._finish(attempt, event)
+            with self._answering_for(attempt):
+                self._finish(attempt, self._call(attempt))
         finally:
             connections.close_all()
+
+    def _call(self, attempt: Attempt) -> Outcome:
+        try:
+            value = copy_context().run(attempt.function.call, *arguments(attempt.activity, attempt.function))
+        except BaseException as error:
+            self._surroundings.end_child()
+            self.is_spoilt = self.is_spoilt or spoils(error)
+            return outcomes.raised(attempt.activity, error)
+        self._surroundings.end_child()
+        event = outcomes.completed(attempt.activity, value, self._limits)
+        leftovers = restore_connections()
+        return outcomes.left_behind(attempt.activity, leftovers) if leftovers else event
 
     def _abandon_late(self) -> None:
         """Record the time-out of threads that have passed their deadline: they cannot be ended, but the process can."""
@@ -230,11 +207,28 @@ class Lanes:
         with self._lock:
             if attempt.is_settled:
                 return
+            if self._watch is not None:  # it has ended in time, however long its result waits to be settled
+                self._watch.begin(attempt.activity.id, UNSETTLED_SECONDS, attempt.place)
             attempt.is_settled = True
             self._unsettled += 1
-        if self._watch is not None:  # it has ended in time, however long its result waits to be settled
-            self._watch.begin(attempt.activity.id, UNSETTLED_SECONDS, attempt.place)
-        self._results.put((attempt, Result(attempt.activity, event)))
+            self._results.put((attempt, Result(attempt.activity, event)))
+
+    @contextmanager
+    def _answering_for(self, *attempts: Attempt) -> Iterator[None]:
+        """Let a fault of our own code replace the worker, and not leave attempts without an end: what the watch says
+        that it ran is lost with it, and runs again."""
+        try:
+            yield
+        except BaseException as error:
+            self.is_spoilt = True
+            names = " ".join(sorted({attempt.activity.name for attempt in attempts}))
+            telemetry.report(telemetry.ACTIVITY_UNRECORDED, level=logging.ERROR, error=error, activity=names)
+            logging.getLogger(__name__).error("The worker is replaced.", exc_info=error)
+            with self._lock:
+                self._unsettled -= sum(attempt.is_settled for attempt in attempts)
+                self._running.difference_update(attempts)
+                for attempt in attempts:
+                    attempt.is_settled = True
 
     def _ensure_settler(self) -> None:
         if self._settler is None:
@@ -268,6 +262,14 @@ class Lanes:
         return found
 
     def _settle(self, found: list[tuple[Attempt, Result]]) -> None:
+        with self._answering_for(*(attempt for attempt, _ in found)):
+            self._record(found)
+        if self._has_turned_away:
+            self._has_turned_away = False
+            for name in {attempt.activity.queue for attempt, _ in found}:
+                wake(name)
+
+    def _record(self, found: list[tuple[Attempt, Result]]) -> None:
         results = [result for _, result in found]
         counted = through_outage(
             lambda: through_locks(lambda: activities.settle(results, self._owner)),
@@ -285,15 +287,3 @@ class Lanes:
                     self._watch.end(attempt.place)
                 self._places.append(attempt.place)
             self._unsettled -= len(found)
-        if self._has_turned_away:
-            self._has_turned_away = False
-            for name in {attempt.activity.queue for attempt, _ in found}:
-                wake(name)
-
-
-def _make_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-    """Make a task that belongs to the attempt whose code makes it, so that none outlives it."""
-    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
-    if (attempt := _current.get()) is not None:
-        attempt.tasks.add(task)
-    return task

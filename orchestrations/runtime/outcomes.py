@@ -1,4 +1,7 @@
-"""What became of an attempt of an activity, as the event that is recorded, whatever its code returned or raised."""
+"""What became of an attempt of an activity, as the event that is recorded, whatever its code returned or raised.
+
+Nothing here asks the database: an outcome must not be lost because it is away, and it may be made in an event loop.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def completed(activity: ClaimedActivity, value: Any, limits: payloads.Limits) ->
     except BaseException as error:  # code of the value's class: its __repr__, its iterator
         return raised(activity, error)
     return TaskCompleted(
-        timestamp=clock.now(), task_scheduled_id=activity.sequence, result=text, attempt=_attempt(activity)
+        timestamp=clock.estimate(), task_scheduled_id=activity.sequence, result=text, attempt=_attempt(activity)
     )
 
 
@@ -55,7 +58,7 @@ def left_behind(activity: ClaimedActivity, leftovers: list[str]) -> TaskFailed:
 def failed(activity: ClaimedActivity, details: FailureDetails) -> TaskFailed:
     """Return a failure."""
     return TaskFailed(
-        timestamp=clock.now(),
+        timestamp=clock.estimate(),
         task_scheduled_id=activity.sequence,
         reason=cut(details.message, REASON_LIMIT),
         failure_details=details,

@@ -29,6 +29,9 @@ class Source(Protocol):
     def now(self) -> datetime:
         """Return the database's time as aware UTC; it never goes back."""
 
+    def estimate(self) -> datetime:
+        """Return the same without asking anybody, so that it cannot fail: as exact as what is known already."""
+
     def monotonic(self) -> float:
         """Return seconds since some instant."""
 
@@ -52,21 +55,26 @@ class DatabaseClock:
 
     def now(self) -> datetime:
         """Return the database's time as aware UTC; it never goes back within a process."""
-        found = self._from_offset() if sql.is_postgres() else datetime.now(UTC)
+        if sql.is_postgres() and (self._offset is None or _ticks() - self._measured > MEASURE_EVERY_SECONDS):
+            self._measure()
+        return self.estimate()
+
+    def estimate(self) -> datetime:
+        """Return the database's time by the last measurement; before the first one this machine's."""
+        if self._offset is None and sql.is_postgres():
+            return datetime.now(UTC)
+        found = datetime.now(UTC) if self._offset is None else EPOCH + timedelta(seconds=self._offset + _ticks())
         self._highest = max(self._highest, found)
         return self._highest
 
-    def _from_offset(self) -> datetime:
-        monotonic = _ticks()
-        if self._offset is None or monotonic - self._measured > MEASURE_EVERY_SECONDS:
-            with connection.cursor() as cursor:
-                before = _ticks()
-                cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
-                found = float(cursor.fetchone()[0])
-            # the answer was right at some instant in between: half of the way is the best guess, a pause halves too
-            self._offset = found - (before + _ticks()) / 2
-            self._measured = monotonic
-        return EPOCH + timedelta(seconds=self._offset + monotonic)
+    def _measure(self) -> None:
+        with connection.cursor() as cursor:
+            before = _ticks()
+            cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
+            found = float(cursor.fetchone()[0])
+        # the answer was right at some instant in between: half of the way is the best guess, a pause halves too
+        self._measured = _ticks()
+        self._offset = found - (before + self._measured) / 2
 
 
 _source: Source = DatabaseClock()
@@ -75,6 +83,12 @@ _source: Source = DatabaseClock()
 def now() -> datetime:
     """Return the database's time as aware UTC; it never goes back within a process."""
     return _source.now()
+
+
+def estimate() -> datetime:
+    """Return the database's time as it was last known here, without asking: for where no statement may be run, as in an
+    event loop, or none may fail, as between an activity's end and its outcome. It never goes back within a process."""
+    return _source.estimate()
 
 
 def local_now() -> datetime:

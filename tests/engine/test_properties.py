@@ -37,7 +37,7 @@ SEEDS = st.integers(0, 10**9)
 class LocalClock:
     """This machine's time: the engine has no database that could be asked for another."""
 
-    now = staticmethod(clock.local_now)
+    now = estimate = staticmethod(clock.local_now)
     monotonic, sleep = staticmethod(time.monotonic), staticmethod(time.sleep)
 
 

@@ -49,6 +49,8 @@ class SimulatedClock:
         """Return the database's time."""
         return self._now
 
+    estimate = now
+
     def monotonic(self) -> float:
         """Return the seconds since the start."""
         return (self._now - START).total_seconds()

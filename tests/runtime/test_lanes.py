@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from django.test import override_settings
 
 from orchestrations import activity
 from orchestrations.client.client import DurableClient
+from orchestrations.engine.events import TaskCompleted, TaskFailed
+from orchestrations.engine.payloads import Limits
 from orchestrations.engine.state import Status
+from orchestrations.runtime import outcomes
 from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.worker_state import WorkerState
+from orchestrations.store import clock, leases
+from orchestrations.store.claimed import ClaimedActivity
 from orchestrations.store.models import ActivityTask, HistoryEvent, TaskHub
 from tests.bursts import burst_once, drain, new_worker, run, status_of
 
@@ -64,6 +70,14 @@ async def cancel_a_task(_: Any) -> None:
     await task
 
 
+@activity
+async def exit_in_a_task(_: Any) -> None:
+    async def leave() -> None:
+        sys.exit(3)
+
+    await asyncio.ensure_future(leave())
+
+
 @activity(thread=True)
 def wait_in_a_thread(seconds: float) -> float:
     time.sleep(seconds)
@@ -80,6 +94,10 @@ def leave_a_transaction_in_a_thread(_: Any) -> int:
     transaction.atomic().__enter__()
     TaskHub.objects.create(name="leftover")
     return 1
+
+
+def _break(*_: Any, **__: Any) -> Any:
+    raise OperationalError("the database is away, or the code is wrong")
 
 
 @pytest.fixture
@@ -142,6 +160,60 @@ def test_what_passes_its_deadline_is_recorded_as_timed_out(worker: WorkerState, 
     assert failure.error_type == "orchestrations.errors.ActivityTimeoutError"
     assert f"Activity '{name}' did not end within 0.3 s." in failure.message
     assert worker.is_spoilt is (name == "overstay")  # a thread cannot be ended, a process can
+
+
+@pytest.mark.parametrize("name", ["nap", "oversleep", "wait_in_a_thread"])
+def test_an_end_is_recorded_however_long_ago_the_database_was_asked_for_the_time(
+    worker: WorkerState, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an event loop nothing may be asked, and where the database is away nothing can be."""
+    instance_id = start(name)
+    drain(worker, until=worker.lanes.is_busy)
+    monkeypatch.setattr(clock, "MEASURE_EVERY_SECONDS", -1.0)
+    worker.lanes.drain(seconds=10.0)
+    drain(worker)
+    assert status_of(instance_id) is (Status.FAILED if name == "oversleep" else Status.COMPLETED)
+    assert worker.is_spoilt is False
+
+
+def test_an_outcome_is_made_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock.now()
+    monkeypatch.setattr(clock, "MEASURE_EVERY_SECONDS", -1.0)
+    held = ClaimedActivity(1, 1, 1, "e", 1, 1, "nap", None, "main.default", 0)
+    with connection.execute_wrapper(_break):
+        assert isinstance(outcomes.completed(held, 1, Limits()), TaskCompleted)
+        assert isinstance(outcomes.timed_out(held, 1.0), TaskFailed)
+
+
+def test_who_exits_in_a_task_ends_neither_the_loop_nor_its_neighbours(worker: WorkerState) -> None:
+    others = [start("nap") for _ in range(3)]
+    drain(worker, until=lambda: HistoryEvent.objects.filter(kind="TaskScheduled").count() == 3)
+    exits = start("exit_in_a_task")
+    drain(worker, until=lambda: worker.is_spoilt)
+    worker.lanes.drain(seconds=10.0)
+    drain()
+    assert {status_of(i) for i in others} == {Status.COMPLETED}
+    failure = DurableClient().get_status(exits).failure
+    assert failure is not None
+    assert failure.error_type == "builtins.SystemExit"
+
+
+def test_a_fault_of_the_lanes_themselves_replaces_the_worker_and_the_activity_runs_again(
+    worker: WorkerState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, function in {"nap": "completed", "wait_in_a_thread": "completed", "oversleep": "timed_out"}.items():
+        own = new_worker()
+        instance_id = start(name)
+        with monkeypatch.context() as patch:
+            patch.setattr(outcomes, function, _break)
+            drain(own, until=own.lanes.is_busy)
+            own.lanes.drain(seconds=10.0)
+        assert own.is_spoilt
+        assert not own.lanes.is_busy()
+        leases.lose(own.owner, None, None, clock.now())  # as its supervisor will
+        drain(worker)
+        assert status_of(instance_id) in (Status.COMPLETED, Status.FAILED)
+        own.close()
 
 
 def test_a_cancelled_task_is_an_ordinary_failure(worker: WorkerState) -> None:
