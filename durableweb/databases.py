@@ -1,8 +1,8 @@
 """Database URL → Django's settings, with the two profiles that the engine's promises rest on.
 
-SQLite runs in WAL with immediate transactions and full synchronisation; PostgreSQL in READ COMMITTED with bounded
-waits. No weaker profile is offered. Connections last, one for each thread that asks: a worker has one, the web server
-one for each of its fixed number of threads (`durableweb.handler`), so neither needs a pool.
+SQLite runs in WAL with immediate transactions behind a gate and full synchronisation; PostgreSQL in READ COMMITTED with
+bounded waits. No weaker profile is offered. Connections last, one for each thread that asks: a worker has one, the web
+server one for each of its fixed number of threads (`durableweb.handler`), so neither needs a pool.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _sqlite(url: str) -> dict[str, Any]:
             "DATABASE_URL", url, "must name a file with its full path for SQLite: sqlite:////var/lib/durable.sqlite3"
         )
     return {
-        "ENGINE": "django.db.backends.sqlite3",
+        "ENGINE": "orchestrations.store.sqlite",
         "NAME": "/" + path.lstrip("/"),
         "CONN_MAX_AGE": None,
         "OPTIONS": {

@@ -39,6 +39,7 @@ from orchestrations.runtime.retries import through_outage
 from orchestrations.runtime.watch import State, Watch
 from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store import clock, leases, processes
+from orchestrations.store.sqlite import gate
 
 SPOILT_EXIT, BROKEN_EXIT, ORPHAN_EXIT = 3, 4, 5
 REGISTER_SECONDS = 30.0
@@ -176,6 +177,7 @@ def run_worker(place: Place) -> int:
         threading.Thread(target=_watch_parent, args=(place.parent,), daemon=True).start()
     fingerprint = registry.fingerprint()
     surroundings.part_from_forks()
+    gate.step_aside()
     worker = HintWorker(
         [queues.queue_of(place.queue)],
         name=place.worker,

@@ -59,6 +59,7 @@ def test_database_addresses_that_name_no_database_are_refused(url: str) -> None:
 def test_sqlite_has_the_one_profile_that_loses_nothing() -> None:
     found = databases.database("sqlite:////var/lib/durable.sqlite3")
     assert found["NAME"] == "/var/lib/durable.sqlite3"
+    assert found["ENGINE"] == "orchestrations.store.sqlite"
     assert found["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
     assert found["OPTIONS"]["timeout"] == 20
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):

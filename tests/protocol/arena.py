@@ -14,7 +14,7 @@ from tests.protocol.processes import Actor
 from tests.protocol.programs import EVERYTHING
 from tests.protocol.simulation import Simulation
 from tests.protocol.world import Violation, World
-from tests.taps import Execute, tapped, unflushed
+from tests.taps import Execute, tapped, unflushed, ungated
 
 ACTORS = 5
 
@@ -82,7 +82,7 @@ def opened() -> Iterator[Arena]:
     """Open an arena. Nothing in it needs to outlive a power cut, and no page watches."""
     logger = logging.getLogger("orchestrations")
     hubs.forget()
-    with unflushed(), nobody_watching():
+    with unflushed(), ungated(), nobody_watching():
         arena = Arena()
         handler = StoryHandler(arena)
         logger.addHandler(handler)

@@ -24,7 +24,7 @@ from tests.protocol import records
 from tests.protocol.bus import Bus, nobody_watching
 from tests.protocol.processes import Killed
 from tests.protocol.world import SimulatedClock
-from tests.taps import unflushed
+from tests.taps import unflushed, ungated
 
 ROUNDS = 200
 IDLE_SECONDS = 1.0
@@ -53,6 +53,7 @@ class Shift:
             stack.enter_context(self._bus.connected())
             stack.enter_context(nobody_watching())
             stack.enter_context(unflushed())
+            stack.enter_context(ungated())
             stack.enter_context(override_settings(DURABLE_BURST_SECONDS=60.0))
             self._sweeper = Sweeper()
             self._hire()

@@ -20,6 +20,7 @@ from orchestrations.client.status import (
 )
 from orchestrations.engine.state import Status
 from orchestrations.errors import InstanceNotFoundError
+from orchestrations.store import instances
 from orchestrations.store.models import Instance, Payload
 
 PAGE_SIZE = 100
@@ -89,8 +90,8 @@ def find_payload(hub: str, instance_id: str, name: str) -> str | None:
 
 def read_status(hub: str, instance_id: str) -> Status | None:
     """Return the instance's status alone, or None: the cheapest question, for who waits."""
-    found = named(hub, instance_id).values_list("status", flat=True).first()
-    return Status(found) if found else None
+    key = key_of(hub)
+    return None if key is None else instances.find_status(key, instance_id)
 
 
 def find_version(hub: str, instance_id: str) -> InstanceVersion | None:
