@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import permutations
+from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connection
 
 from orchestrations.client import queries
@@ -154,6 +157,20 @@ def test_pages_and_the_look_for_what_is_stuck_read_what_they_show(fill: Callable
     if sql.is_postgres():
         assert reads.rows <= 51 * 8 + ROWS, str(reads)
     assert Instance.objects.count() == Schedule.objects.count() == 2 * COUNT + 1
+
+
+def test_no_index_has_the_columns_with_which_another_begins() -> None:
+    """Each costs every insert; Django makes one of its own for a foreign key unless it is told not to."""
+    twice = []
+    models: list[Any] = list(apps.get_app_config("orchestrations").get_models())
+    for model in models:
+        own = [[field.attname] for field in model._meta.local_fields if field.db_index and not field.unique]
+        others = [list(index.fields) for index in model._meta.indexes if index.condition is None]
+        others += [list(c.fields) for c in model._meta.constraints if getattr(c, "condition", True) is None]
+        others += [[field.attname] for field in model._meta.local_fields if field.unique]
+        names = [[model._meta.get_field(name.lstrip("-")).attname for name in columns] for columns in [*own, *others]]
+        twice += [(model.__name__, a) for a, b in permutations(names, 2) if b[: len(a)] == a]
+    assert twice == []
 
 
 @pytest.mark.skipif(not sql.is_postgres(), reason="SQLite prepares without values, and knows no heap-only updates")
