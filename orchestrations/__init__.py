@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrations.authoring.activity_context import ActivityContext
 from orchestrations.authoring.context import OrchestrationContext
 from orchestrations.authoring.decorators import activity, orchestrator
+from orchestrations.client.requests import StartRequest
 from orchestrations.engine.failure_types import failure_type, register_error
 from orchestrations.engine.failures import (
     EventTimeoutError,
@@ -36,6 +37,7 @@ __all__ = [
     "OrchestrationContext",
     "PayloadError",
     "RetryOptions",
+    "StartRequest",
     "Task",
     "TaskCancelledError",
     "TaskFailedError",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.db import transaction
 from orchestrations.authoring.activity_context import occupied
 from orchestrations.authoring.registry import ORCHESTRATOR, name_of, registry
 from orchestrations.client import arguments, decoding, queries
+from orchestrations.client.requests import StartRequest
 from orchestrations.client.status import InstanceDetail, OrchestrationStatus
 from orchestrations.conf import conf, queue_name
 from orchestrations.engine import ids, payloads
@@ -25,7 +27,13 @@ from orchestrations.engine.events import (
 )
 from orchestrations.engine.state import Status
 from orchestrations.engine.times import Duration
-from orchestrations.errors import DeadlockError, InstanceNotFoundError, LimitExceededError, WrongStatusError
+from orchestrations.errors import (
+    DeadlockError,
+    InstanceNotFoundError,
+    InvalidError,
+    LimitExceededError,
+    WrongStatusError,
+)
 from orchestrations.store import births, clock, hubs, inbox, instances, processes, reuse
 from orchestrations.store.inbox import NewMessage
 from orchestrations.store.models import EventReceipt
@@ -62,25 +70,25 @@ class DurableClient:
         `start_at` is an instant, or a `timedelta` from now. Raises `NotRegisteredError`, `InstanceExistsError` by
         `if_exists`, `InvalidError` for an argument that breaks a rule, `PayloadError` for the input.
         """
-        wanted, version = name_of(ORCHESTRATOR, name), arguments.check_version(version)
-        if not conf.ALLOW_UNREGISTERED_START:
-            registry.get(ORCHESTRATOR, wanted, version)
+        one = StartRequest(name, instance_id, client_input, version, tags, start_at, priority, input_json)
+        return self.start_many([one], if_exists=if_exists)[0]
+
+    def start_many(self, requests: Sequence[StartRequest], *, if_exists: str = reuse.REPLACE_TERMINAL) -> list[str]:
+        """Store new instances, some thousands at most, in one commit of a few statements; return their ids in order.
+
+        All of them are stored or none: an error is that of `start_new` for the first one that has one, besides
+        `InvalidError` (`instance-id.doubled`) for an id that is given twice.
+        """
         arguments.check_choice(if_exists, _POLICIES)
         now = clock.now()
-        new = births.NewInstance(
-            instance_id=ids.check_instance_id(uuid.uuid4().hex if instance_id is None else instance_id),
-            name=wanted,
-            queue=queue_name(self.hub),
-            created_at=now,
-            version=version or conf.DEFAULT_VERSION or None,
-            input=arguments.text_of(client_input, input_json, "The input"),
-            tags=arguments.check_tags({} if tags is None else tags),
-            priority=arguments.check_priority(priority),
-            start_at=arguments.check_start(start_at, now),
-            hub_id=hubs.find(self.hub),  # last, for it may create the settings' hub
-        )
+        wanted = [_read_start(request, now) for request in requests]
+        if doubled := [i for i, count in Counter(facts["instance_id"] for facts in wanted).items() if count > 1]:
+            text = f"The instance ID '{doubled[0]}' is given twice. Give each its own."
+            raise InvalidError(text, code="instance-id.doubled")
+        hub, queue = hubs.find(self.hub), queue_name(self.hub)  # last, for it may create the settings' hub
         with transaction.atomic():
-            return reuse.create(new, if_exists)
+            reuse.create_all([births.NewInstance(hub_id=hub, queue=queue, **facts) for facts in wanted], if_exists)
+        return [facts["instance_id"] for facts in wanted]
 
     def raise_event(
         self,
@@ -235,6 +243,23 @@ class DurableClient:
 
 
 _POLICIES = (reuse.REPLACE_TERMINAL, reuse.ERROR, reuse.RETURN_EXISTING, reuse.REPLACE_ANY)
+
+
+def _read_start(request: StartRequest, now: datetime) -> dict[str, Any]:
+    """Return the facts of a new instance, checked."""
+    wanted, version = name_of(ORCHESTRATOR, request.name), arguments.check_version(request.version)
+    if not conf.ALLOW_UNREGISTERED_START:
+        registry.get(ORCHESTRATOR, wanted, version)
+    return {
+        "instance_id": ids.check_instance_id(uuid.uuid4().hex if request.instance_id is None else request.instance_id),
+        "name": wanted,
+        "created_at": now,
+        "version": version or conf.DEFAULT_VERSION or None,
+        "input": arguments.text_of(request.client_input, request.input_json, "The input"),
+        "tags": arguments.check_tags({} if request.tags is None else request.tags),
+        "priority": arguments.check_priority(request.priority),
+        "start_at": arguments.check_start(request.start_at, now),
+    }
 
 
 def _status_of(found: InstanceDetail, *, show_input: bool) -> OrchestrationStatus:

@@ -40,7 +40,7 @@ def lock_below(ending: Sequence[int], found: dict[int, list[int]], targets: dict
     """
     while True:
         found.clear()
-        found.update(live_below(ending))
+        found.update(live_below(ending) if ending else {})
         news = {key for keys in found.values() for key in keys} - targets.keys()
         if not news:
             return

@@ -28,6 +28,8 @@ def remove(instances: Sequence[int]) -> None:
 
     Their sub-orchestrations become those of their own parent, so that who ends the family finds them.
     """
+    if not instances:
+        return
     for key in sorted(instances, reverse=True):  # one by one, from below: a parent may be among those that go
         above = f"(SELECT p.parent_id FROM {INSTANCE} p WHERE p.id = %s)"
         sql.run(f"UPDATE {INSTANCE} SET parent_id = {above} WHERE parent_id = %s", [key, key])

@@ -1,7 +1,8 @@
-"""Create an instance under an id that may be taken: what each reuse policy does to the one that has it (INS-5)."""
+"""Create instances under ids that may be taken: what each reuse policy does to the one that has the id (INS-5)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import connection
@@ -9,48 +10,63 @@ from django.db import connection
 from orchestrations.errors import InstanceExistsError
 from orchestrations.store import births, families, inbox, instances
 from orchestrations.store.births import NewInstance
+from orchestrations.store.inbox import NewMessage
 from orchestrations.store.instances import Known
 from orchestrations.store.signals import announce_work
 
 REPLACE_TERMINAL, ERROR, RETURN_EXISTING, REPLACE_ANY = "replace_terminal", "error", "return_existing", "replace_any"
 
 
-def create(new: NewInstance, policy: str) -> str:
-    """Store the instance and the message that starts it, unless its id is taken; return the id.
+def create_all(news: Sequence[NewInstance], policy: str) -> None:
+    """Store instances of different ids, and the messages that start them, unless their ids are taken.
 
-    Durable when the caller's transaction commits; however many callers race, one instance comes of it. Raises
-    `InstanceExistsError` where `policy` does not replace the instance that has the id.
+    Durable when the caller's transaction commits; however many callers race, one instance comes of each id. Raises
+    `InstanceExistsError` where `policy` does not replace the instance that has an id: then the caller rolls back. The
+    number of statements does not depend on that of the instances, but for those that are replaced.
     """
-    assert connection.in_atomic_block, "create() must be called in a transaction"
-    while not births.insert_all([new]):
-        known = instances.find_all([new.key]).get(new.key)
-        if known is None:
-            continue  # it has gone in between
-        if not known.status.is_terminal and policy == RETURN_EXISTING:
-            return new.instance_id
-        if policy == ERROR or (not known.status.is_terminal and policy != REPLACE_ANY):
-            raise InstanceExistsError(new.instance_id, known.status)
-        _make_room(known, new.created_at, may_be_live=policy == REPLACE_ANY)
-    announce_work(new.queue, new.due_at)
-    return new.instance_id
+    assert connection.in_atomic_block, "create_all() must be called in a transaction"
+    left = {new.key: new for new in sorted(news, key=lambda new: new.key)}  # in one order, whoever else starts some
+    created: list[NewInstance] = []
+    while left:
+        created += [left.pop(key) for key in births.insert_all(list(left.values()))]
+        taken = instances.find_all(left) if left else {}  # those that it does not find have gone in between
+        for key, known in taken.items():
+            _admit(left[key], known, policy)
+            if not known.status.is_terminal and policy == RETURN_EXISTING:
+                del left[key]
+        if room := [known for key, known in taken.items() if key in left]:
+            _make_room(room, news[0].created_at)
+    for queue in {new.queue for new in created}:
+        moments = [new.due_at for new in created if new.queue == queue]
+        announce_work(queue, min(moments), items=len(moments))
 
 
-def _make_room(known: Known, now: datetime, *, may_be_live: bool) -> None:
-    """Remove the instance, unless it has changed meanwhile: its parent hears of it, those below it are ended."""
-    below = families.live_below([known.key]) if may_be_live else {}
-    keys = [known.key, *below.get(known.key, ())]
-    targets = inbox.lock([*keys, known.parent] if known.parent and may_be_live else keys)
-    own = targets.pop(known.key, None)
-    if own is None or (own.is_live and not may_be_live):
-        return
-    families.lock_below([known.key], below, targets)
-    messages = [
-        families.termination(key, known.key, "The instance above it was replaced.", now)
-        for key in below.get(known.key, ())
-    ]
-    if own.is_live and known.parent is not None and known.parent_sequence is not None:
+def _admit(new: NewInstance, known: Known, policy: str) -> None:
+    is_live = not known.status.is_terminal
+    if policy == ERROR or (is_live and policy not in (REPLACE_ANY, RETURN_EXISTING)):
+        raise InstanceExistsError(new.instance_id, known.status)
+
+
+def _make_room(known: Sequence[Known], now: datetime) -> None:
+    """Remove instances, unless others were quicker; parents of live ones hear of it, and all below these is ended."""
+    live = [one for one in known if not one.status.is_terminal]
+    below = families.live_below([one.key for one in live]) if live else {}
+    others = [one.parent for one in live if one.parent]
+    others += [key for found in below.values() for key in found]
+    targets = inbox.lock([*(one.key for one in known), *others])
+    ending = [one for one in live if one.key in targets and targets[one.key].is_live]
+    gone = [one.key for one in known if one.key in targets and (one in ending or not targets[one.key].is_live)]
+    families.lock_below([one.key for one in ending], below, targets)
+    messages = [message for one in ending for message in _farewells(one, below.get(one.key, ()), now)]
+    staying = {key: target for key, target in targets.items() if key not in gone}
+    inbox.send([m for m in messages if m.instance in staying and staying[m.instance].takes(m.execution)], staying, now)
+    instances.remove(gone)
+
+
+def _farewells(known: Known, below: Sequence[int], now: datetime) -> list[NewMessage]:
+    """What is sent because a live instance is replaced: the end of those below it, and its own to its parent."""
+    messages = [families.termination(key, known.key, "The instance above it was replaced.", now) for key in below]
+    if known.parent is not None and known.parent_sequence is not None:
         event = families.replacement(known.parent_sequence, known.parent_attempt, now)
         messages.append(families.outcome(known.parent, known.parent_execution, event))
-    taken = [m for m in messages if m.instance in targets and targets[m.instance].takes(m.execution)]
-    inbox.send(taken, targets, now)
-    instances.remove([known.key])
+    return messages

@@ -77,10 +77,20 @@ def test_replacing_an_ended_instance_leaves_those_below_it_within_the_family() -
     drain()
     client.start_new("plain", "middle")
     drain()
+    assert status_of("leaf") is Status.RUNNING
     assert Instance.objects.get(instance_id="leaf").parent == Instance.objects.get(instance_id="top")
     client.terminate("top")
     drain()
     assert status_of("leaf") is Status.TERMINATED
+
+
+def test_replacing_an_ended_instance_whatever_it_is_ends_nobody_below_it() -> None:
+    client = DurableClient()
+    client.start_new("found_a_family", "top", ["middle", "leaf"])
+    drain()
+    client.start_new("plain", "middle", if_exists="replace_any")
+    drain()
+    assert status_of("leaf") is Status.RUNNING
 
 
 def test_replacing_a_live_instance_ends_all_that_live_below_it() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrations.client.client import DurableClient
+from orchestrations.client.requests import StartRequest
 from orchestrations.conf import conf
 from orchestrations.engine.state import Status
 from orchestrations.store import activities, clock, histories, leases, looks, sql
@@ -42,6 +43,17 @@ def test_a_start_costs_one_commit() -> None:
     with count_cost() as cost:
         DurableClient().start_new("plain", client_input=list(range(100)))
     has(cost, 1, 3, postgres=1)
+
+
+def test_starts_cost_one_commit_whatever_their_number() -> None:
+    """And so for those whose ids others have."""
+    requests = [StartRequest("plain", f"i{number}", number) for number in range(1000)]
+    with count_cost() as cost:
+        DurableClient().start_many(requests)
+    has(cost, 1, 3, postgres=1)
+    with count_cost() as cost:
+        DurableClient().start_many([*requests, StartRequest("plain", "other")], if_exists="return_existing")
+    has(cost, 1, 4, postgres=2)
 
 
 def test_an_event_costs_one_commit() -> None:
