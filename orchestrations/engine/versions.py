@@ -22,9 +22,10 @@ def choose(wanted: str | None, held: Iterable[str | None]) -> str | None:
 
     Raises `ValueError` if none is held.
     """
-    versions = sorted(held, key=lambda version: version or "")  # whatever the order of registration, one answer
-    if wanted in versions:
+    found = list(held)
+    if wanted in found:
         return wanted
+    versions = sorted(found, key=lambda version: version or "")  # whatever the order of registration, one answer
     equal = [version for version in versions if compare(version, wanted) == 0]
     return max(equal or versions, key=cmp_to_key(compare))
 

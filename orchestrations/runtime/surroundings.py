@@ -70,7 +70,7 @@ class Surroundings:
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         self._recursion = sys.getrecursionlimit()
-        self._handlers = [_handler_of(number) for number in SIGNALS]
+        self._handlers = [*map(_handler_of, SIGNALS)]
         self._limits = [resource.getrlimit(limit) for limit in LIMITS]
         self._connections = connections.all() if len(connections.settings) == 1 else None
         self.is_damaged = False
@@ -102,7 +102,7 @@ class Surroundings:
         if sys.getrecursionlimit() != self._recursion:
             sys.setrecursionlimit(self._recursion)
             found.append("changed the recursion limit")
-        if [_handler_of(number) for number in SIGNALS] != self._handlers:
+        if [*map(_handler_of, SIGNALS)] != self._handlers:
             self._restore_handlers()
             found.append("changed a signal handler")
         if signal.getitimer(signal.ITIMER_REAL)[0]:

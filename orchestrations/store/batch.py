@@ -28,11 +28,11 @@ class TurnCommit:
     share: list[bool] = field(default_factory=list)
     keep: bool = True
     ran_code: bool = True
+    key: int = field(init=False)
+    """The instance's key."""
 
-    @property
-    def key(self) -> int:
-        """The instance's key."""
-        return self.held.row.instance_id
+    def __post_init__(self) -> None:
+        self.key = self.held.row.instance_id
 
     @property
     def status(self) -> Status:

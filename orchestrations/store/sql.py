@@ -50,8 +50,8 @@ class Columns:
 
     def as_json(self, rows: Sequence[Row]) -> str:
         """Return the rows as one JSON text, for `recordset`. `KeyError` for a row without one of the columns."""
-        names = self.names
-        return _encode([{name: row[name] for name in names} for row in rows])
+        names, known = self.names, self.types.keys()
+        return _encode([row if row.keys() == known else {name: row[name] for name in names} for row in rows])
 
     def flatten(self, rows: Sequence[Row]) -> list[Any]:
         """Return the rows' values one after the other, as SQLite stores them."""
