@@ -286,8 +286,8 @@ MUTANTS = {
     "silent-replacement": _bug(
         "the parent of a live child that is replaced hears nothing",
         870,
-        f"{STORE}.reuse:_make_room",
-        "if own.is_live and known.parent is not None",
+        f"{STORE}.reuse:_farewells",
+        "if known.parent is not None",
         "if False and known.parent is not None",
         "shared",
         "replacing",
