@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import signal
 import subprocess
@@ -38,6 +39,17 @@ def is_free() -> bool:
         except BlockingIOError:
             return False
         return True
+
+
+def count_files() -> int:
+    """Return how often this process has the gate's file open."""
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("only Linux tells")
+    found = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found += os.readlink(link) == str(path())
+    return found
 
 
 @contextmanager
@@ -147,6 +159,23 @@ def test_where_there_can_be_no_file_there_is_no_gate(tmp_path: Path) -> None:
     found.enter()
     found.leave()
     found.close()
+
+
+def test_a_thread_that_ends_within_a_transaction_leaves_neither_the_gate_shut_nor_its_file_open() -> None:
+    """Code of others starts threads, and does not close their connections."""
+
+    def leave_open() -> None:
+        transaction.atomic().__enter__()
+        write()
+
+    before = count_files()
+    for _ in range(3):
+        thread = threading.Thread(target=leave_open)
+        thread.start()
+        thread.join()
+        gc.collect()  # Django's wrapper and what belongs to it are a circle
+        assert is_free()
+    assert count_files() == before
 
 
 HOLDER = """

@@ -63,6 +63,10 @@ class Gate:
         if handle is not None:
             os.close(handle)
 
+    def __del__(self) -> None:
+        """Nobody closes the connection of a thread that has ended: with it the key goes, too."""
+        self.close()
+
     def _is_there(self) -> bool:
         """Open the file if need be; where that cannot be, there is no gate."""
         if self._handle is None:
