@@ -34,7 +34,7 @@ from orchestrations.errors import (
     LimitExceededError,
     WrongStatusError,
 )
-from orchestrations.store import births, clock, hubs, inbox, instances, processes, reuse
+from orchestrations.store import births, clock, hubs, inbox, instances, processes, retry, reuse
 from orchestrations.store.inbox import NewMessage
 from orchestrations.store.models import EventReceipt
 
@@ -86,8 +86,8 @@ class DurableClient:
             text = f"The instance ID '{doubled[0]}' is given twice. Give each its own."
             raise InvalidError(text, code="instance-id.doubled")
         hub, queue = hubs.find(self.hub), queue_name(self.hub)  # last, for it may create the settings' hub
-        with transaction.atomic():
-            reuse.create_all([births.NewInstance(hub_id=hub, queue=queue, **facts) for facts in wanted], if_exists)
+        news = [births.NewInstance(hub_id=hub, queue=queue, **facts) for facts in wanted]
+        retry.through_conflicts(lambda: reuse.create_all(news, if_exists))
         return [facts["instance_id"] for facts in wanted]
 
     def raise_event(

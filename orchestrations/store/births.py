@@ -100,11 +100,13 @@ class NewInstance:
 
 
 def insert_all(news: Sequence[NewInstance]) -> dict[tuple[int, str], int]:
-    """Insert instances and the messages that start them, leaving out ids that are taken.
+    """Insert instances and the messages that start them, leaving out ids that are taken. They are inserted in the order
+    of their ids: of two who insert some of the same, one waits for the other, and not each for each.
 
     Returns (hub, instance id) → key of those inserted, of which the pages are told after COMMIT. Their queues are the
     caller's to wake. On PostgreSQL one statement.
     """
+    news = sorted(news, key=lambda new: new.key)
     rows = [_row_of(new) for new in news]
     if sql.is_postgres():
         keys = sql.fetch(_INSERT_TOGETHER, [_TOGETHER.as_json(rows)])

@@ -132,7 +132,7 @@ def renew(owners: Sequence[str], running: Sequence[tuple[int, str]], now: dateti
     """Lengthen leases that have not run out: all of these owners, and those of activities that run, each with the
     worker that runs it: a lease that has gone to somebody else meanwhile is not that worker's to lengthen.
 
-    Rows that are locked are skipped: who locked them has just renewed them, or gives them back.
+    Rows that are locked are skipped: who locked them leaves them two thirds of a lease at least, or gives them back.
     """
     until = now + timedelta(seconds=seconds)
     conditions: list[tuple[str, tuple[str, list[Any]]]] = []

@@ -6,7 +6,13 @@ from 3.11 on, and Django's wrapper keeps the original as `__cause__`.
 
 from __future__ import annotations
 
-from django.db import Error, InterfaceError, OperationalError
+from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import Error, InterfaceError, OperationalError, connection, transaction
+
+T = TypeVar("T")
+TRIES = 5
 
 LOCK_WAIT = ("55P03",)
 """`lock_timeout` has passed: somebody else keeps a row."""
@@ -26,6 +32,19 @@ def is_lock_wait(error: Error) -> bool:
 def is_conflict(error: Error) -> bool:
     """Tell whether the transaction was rolled back because of another one: a deadlock, a serialization failure."""
     return _state(error)[:2] == CONFLICT
+
+
+def through_conflicts(action: Callable[[], T]) -> T:
+    """Do it in a transaction of its own, again after each conflict, five times at most; in the caller's just once."""
+    tries = 1 if connection.in_atomic_block else TRIES
+    while True:
+        tries -= 1
+        try:
+            with transaction.atomic():
+                return action()
+        except OperationalError as error:
+            if not tries or not is_conflict(error):
+                raise
 
 
 def is_transient(error: Error) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -25,7 +26,7 @@ def create_all(news: Sequence[NewInstance], policy: str) -> None:
     number of statements does not depend on that of the instances, but for those that are replaced.
     """
     assert connection.in_atomic_block, "create_all() must be called in a transaction"
-    left = {new.key: new for new in sorted(news, key=lambda new: new.key)}  # in one order, whoever else starts some
+    left = {new.key: new for new in news}
     created: list[NewInstance] = []
     while left:
         created += [left.pop(key) for key in births.insert_all(list(left.values()))]
@@ -36,9 +37,8 @@ def create_all(news: Sequence[NewInstance], policy: str) -> None:
                 del left[key]
         if room := [known for key, known in taken.items() if key in left]:
             _make_room(room, news[0].created_at)
-    for queue in {new.queue for new in created}:
-        moments = [new.due_at for new in created if new.queue == queue]
-        announce_work(queue, min(moments), items=len(moments))
+    for (queue, due_at), count in Counter((new.queue, new.due_at) for new in created).items():
+        announce_work(queue, due_at, items=count)
 
 
 def _admit(new: NewInstance, known: Known, policy: str) -> None:

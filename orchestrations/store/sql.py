@@ -157,7 +157,8 @@ def update(
 ) -> list[tuple[Any, ...]]:
     """Update the rows with these keys by `assignments`, in which `v.name` is a row's value and `t.name` the old one.
 
-    Rows that do not meet `where` stay. `beside` is written in the same statement (SQLite: in one each before).
+    Rows that do not meet `where` stay, and what they return is missing: then the caller rolls back. `beside` is written
+    in the same statement (SQLite: in one each afterwards, unless a row is missing).
     """
     tail = f" AND {where}" if where else ""
     tail += f" RETURNING {returning}" if returning else ""
@@ -167,15 +168,13 @@ def update(
         parameters = [change.columns.as_json(change.rows) for change in beside]
         statement = head + _update_from(columns, assignments) + tail
         return _execute(statement, [*parameters, columns.as_json(rows)], has_rows=bool(returning))
-    for change in beside:
-        change.run()
     found = []
     for chunk in columns.chunks(rows):
         table = f"WITH v({', '.join(columns.names)}) AS (VALUES {_marks(columns, len(chunk))})"
-        statement = (
-            f"{table} UPDATE {columns.table} AS t SET {assignments} FROM v WHERE t.{columns.key} = v.{columns.key}"
-        )
-        found += _execute(statement + tail, columns.flatten(chunk), has_rows=bool(returning))
+        statement = f"{table} UPDATE {columns.table} AS t SET {assignments} FROM v WHERE t.{columns.key} ="
+        found += _execute(f"{statement} v.{columns.key}{tail}", columns.flatten(chunk), has_rows=bool(returning))
+    for change in beside if len(found) == len(rows) or not returning else ():
+        change.run()
     return found
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from orchestrations import DurableClient, StartRequest
 from orchestrations.engine.state import Status
 from orchestrations.errors import DurableError, InstanceExistsError
+from orchestrations.store import clock, inbox
 from orchestrations.store.models import Instance
-from tests.bursts import drain, status_of
+from tests.bursts import HINTS, drain, status_of
+from tests.store.concurrency import beside, wait_until_blocked
 
 
 def ids(*names: str) -> list[StartRequest]:
@@ -78,3 +83,43 @@ def test_what_is_there_is_left_or_replaced_as_the_policy_says() -> None:
     client.start_many(ids("alive", "ended"), if_exists="replace_any")
     drain()
     assert {status_of(name) for name in ("new", "alive", "ended")} == {Status.COMPLETED}
+
+
+def test_they_are_stored_in_the_order_of_their_ids_whatever_that_of_the_requests() -> None:
+    """Else two who start some of the same could wait for each other."""
+    DurableClient().start_many(ids("c", "a", "b"))
+    assert list(Instance.objects.order_by("pk").values_list("instance_id", flat=True)) == ["a", "b", "c"]
+
+
+def test_each_instant_is_announced() -> None:
+    HINTS.clear()
+    later = StartRequest("plain", "later", start_at=timedelta(seconds=2))
+    DurableClient().start_many([*ids("a", "b"), later])
+    found = [HINTS.take(), HINTS.take()]
+    assert HINTS.is_empty()
+    assert [hint is not None and hint[0] > clock.now() for hint in found] == [False, True]
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="its transactions are alone")
+def test_a_start_that_is_the_victim_of_a_deadlock_is_done_again() -> None:
+    """It has inserted one id and waits for another's row; who has that row inserts the first one."""
+    client = DurableClient()
+    client.start_new("wait_for", "row", ["go"])
+    drain()
+
+    def lock_and_insert() -> None:
+        with transaction.atomic():
+            inbox.lock([Instance.objects.get(instance_id="row").pk])
+            is_locked.set()
+            wait_until_blocked(starting)
+            client.start_many(ids("id"))
+
+    is_locked = threading.Event()
+    starting: Future[Any] = Future()
+    worker = beside(lock_and_insert)
+    assert is_locked.wait(10)
+    starting.set_running_or_notify_cancel()
+    assert client.start_many(ids("id", "row"), if_exists="replace_any") == ["id", "row"]
+    worker.result(20)
+    drain()
+    assert {status_of(name) for name in ("id", "row")} == {Status.COMPLETED}

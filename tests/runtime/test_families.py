@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+import pytest
+
 from orchestrations import OrchestrationContext, TaskFailedError, orchestrator
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
@@ -71,26 +73,18 @@ def test_terminating_reaches_those_who_live_below_one_that_has_ended() -> None:
     assert status_of("middle") is Status.COMPLETED
 
 
-def test_replacing_an_ended_instance_leaves_those_below_it_within_the_family() -> None:
+@pytest.mark.parametrize("policy", ["replace_terminal", "replace_any"])
+def test_replacing_an_ended_instance_leaves_those_below_it_alive_and_within_the_family(policy: str) -> None:
     client = DurableClient()
     client.start_new("found_a_family", "top", ["middle", "leaf"])
     drain()
-    client.start_new("plain", "middle")
+    client.start_new("plain", "middle", if_exists=policy)
     drain()
     assert status_of("leaf") is Status.RUNNING
     assert Instance.objects.get(instance_id="leaf").parent == Instance.objects.get(instance_id="top")
     client.terminate("top")
     drain()
     assert status_of("leaf") is Status.TERMINATED
-
-
-def test_replacing_an_ended_instance_whatever_it_is_ends_nobody_below_it() -> None:
-    client = DurableClient()
-    client.start_new("found_a_family", "top", ["middle", "leaf"])
-    drain()
-    client.start_new("plain", "middle", if_exists="replace_any")
-    drain()
-    assert status_of("leaf") is Status.RUNNING
 
 
 def test_replacing_a_live_instance_ends_all_that_live_below_it() -> None:

@@ -284,6 +284,32 @@ def test_results_whose_lease_was_lost_come_back_to_be_settled(three: list[str]) 
     assert activities.settle(dropped.results_in_hand, "w") == 1
 
 
+def test_a_lease_that_was_lost_without_a_message_taken_drops_its_plan_alone() -> None:
+    """Nothing that its plan takes has gone: the lease alone tells, before its history meets that of the other one."""
+    pk = start("fan_out", 2)
+    (answer,) = turn("w")
+    held = _held_after(answer, pk, "w")
+    mate = begin_waiting("a")
+    DurableClient().raise_event(mate, "a", 1)
+    plans = plan(hold([*held, *claim("w").instances], [result_of(answer.share[0])]))
+    Schedule.objects.filter(pk=pk).update(lease_owner="", lease_until=None)
+    DurableClient().raise_event(Instance.objects.get(pk=pk).instance_id, "whatever")
+    turn("other", keep=False)
+    assert [one.is_dropped for one in commit(plans)] == [True, False]
+    assert status_of(mate) is Status.COMPLETED
+
+
+@pytest.mark.parametrize(("share", "is_kept"), [(0.9, True), (0.6, False)])
+def test_a_commit_leaves_a_lease_alone_that_the_beat_after_the_next_still_finds(share: float, is_kept: bool) -> None:
+    """A beat skips what is locked, and another one may come half a lease later."""
+    pk = start("fan_out", 1)
+    plans, until = plan(hold(claim("w").instances)), clock.now() + timedelta(seconds=share * LEASE_SECONDS)
+    Schedule.objects.filter(pk=pk).update(lease_until=until)
+    (answer,) = commit(plans)
+    assert answer.is_kept
+    assert (Schedule.objects.get(pk=pk).lease_until == until) is is_kept
+
+
 def _held_after(answer: Committed, pk: int, owner: str) -> list[ClaimedInstance]:
     """Return the instance as its holder knows it after the commit."""
     assert answer.is_kept

@@ -24,12 +24,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return connection
 
     def _start_transaction_under_autocommit(self) -> None:
-        gate = self.connection.gate
-        if gate is not None:
-            gate.enter()
+        gate: Gate = self.connection.gate
+        gate.enter()
         try:
             super()._start_transaction_under_autocommit()  # type: ignore[misc]
         except BaseException:
-            if gate is not None:
-                gate.leave()
+            gate.leave()
             raise

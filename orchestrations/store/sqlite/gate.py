@@ -14,6 +14,8 @@ import fcntl
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from weakref import WeakSet
 
 POLITE_PAUSE, POLITE_PAUSES = 0.005, 4
@@ -33,10 +35,13 @@ def step_aside() -> None:
 
 
 class Gate:
-    """One connection's key to the gate of its database. It is let go of by the kernel when the process ends."""
+    """One connection's key to the gate of its database, which has none if its name is empty.
+
+    The kernel lets go of it when the process ends.
+    """
 
     def __init__(self, database: str) -> None:
-        self._path = f"{database}-gate"
+        self._path = f"{database}-gate" if database else ""
         self._handle: int | None = None
         self._is_ours = False
 
@@ -57,6 +62,14 @@ class Gate:
             self._is_ours = False
             fcntl.flock(self._handle, fcntl.LOCK_UN)
 
+    @contextmanager
+    def left_after(self) -> Iterator[None]:
+        """Leave at the end of the block, however it ends."""
+        try:
+            yield
+        finally:
+            self.leave()
+
     def close(self) -> None:
         """Leave, and give the key back."""
         handle, self._handle, self._is_ours = self._handle, None, False
@@ -70,6 +83,8 @@ class Gate:
     def _is_there(self) -> bool:
         """Open the file if need be; where that cannot be, there is no gate."""
         if self._handle is None:
+            if not self._path:
+                return False
             try:
                 self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError:
@@ -90,31 +105,22 @@ class Gate:
 class GatedConnection(sqlite3.Connection):
     """The driver's connection; whatever ends a transaction or the connection lets the next writer in."""
 
-    gate: Gate | None = None
+    gate = Gate("")
 
     def commit(self) -> None:
         """See `sqlite3.Connection.commit`."""
-        try:
+        with self.gate.left_after():
             super().commit()
-        finally:
-            if self.gate is not None:
-                self.gate.leave()
 
     def rollback(self) -> None:
         """See `sqlite3.Connection.rollback`."""
-        try:
+        with self.gate.left_after():
             super().rollback()
-        finally:
-            if self.gate is not None:
-                self.gate.leave()
 
     def close(self) -> None:
         """See `sqlite3.Connection.close`."""
-        try:
+        with closing(self.gate):
             super().close()
-        finally:
-            if self.gate is not None:
-                self.gate.close()
 
 
 def _part_from_parent() -> None:
