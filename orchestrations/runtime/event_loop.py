@@ -7,6 +7,7 @@ import logging
 import threading
 import weakref
 from collections.abc import Coroutine
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -41,7 +42,8 @@ class EventLoop:
         """End the loop, whatever its tasks do, and wait a moment for its thread."""
         self._is_stopping = True
         if self._loop is not None and self._thread is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            with suppress(RuntimeError):  # it has ended in this very moment
+                self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(JOIN_SECONDS)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -220,15 +220,15 @@ class Lanes:
         try:
             yield
         except BaseException as error:
-            self.is_spoilt = True
-            names = " ".join(sorted({attempt.activity.name for attempt in attempts}))
-            telemetry.report(telemetry.ACTIVITY_UNRECORDED, level=logging.ERROR, error=error, activity=names)
-            logging.getLogger(__name__).error("The worker is replaced.", exc_info=error)
-            with self._lock:
+            with self._lock:  # first of all: what is said below goes through handlers of others
+                self.is_spoilt = True
                 self._unsettled -= sum(attempt.is_settled for attempt in attempts)
                 self._running.difference_update(attempts)
                 for attempt in attempts:
                     attempt.is_settled = True
+            names = " ".join(sorted({attempt.activity.name for attempt in attempts}))
+            telemetry.report(telemetry.ACTIVITY_UNRECORDED, level=logging.ERROR, error=error, activity=names)
+            logging.getLogger(__name__).error("The worker is replaced.", exc_info=error)
 
     def _ensure_settler(self) -> None:
         if self._settler is None:
