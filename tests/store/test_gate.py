@@ -179,16 +179,12 @@ def test_a_thread_that_ends_within_a_transaction_leaves_neither_the_gate_shut_no
 
 
 HOLDER = """
-import sys, time
+import os, sys, time
 from orchestrations.store.sqlite.gate import Gate
 found = Gate(sys.argv[1])
 found.enter()
-if "fork" in sys.argv:
-    import os
-    if os.fork() == 0:
-        time.sleep(30)
-        os._exit(0)
-print("inside", flush=True)
+if "fork" not in sys.argv or os.fork() == 0:  # a child has parted from its parent when it speaks
+    print("inside", flush=True)
 time.sleep(30)
 """
 
