@@ -1,11 +1,13 @@
 """A tap on this thread's database connection: a test stands between the code and each statement, and each COMMIT.
 
 Statements pass through Django's own wrapper; BEGIN and savepoints are statements too where Django sends them as such.
-A COMMIT is not, so `Connection.commit` is the seam: what replaces it is given the real one, to call or not.
+A COMMIT is not, so `Connection.commit` is the seam: what replaces it is given the real one, to call or not. What writes
+on PostgreSQL outside of a transaction is a COMMIT by itself, and passes both ways.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +22,10 @@ OnStatement = Callable[[Execute, str, Any, bool, dict[str, Any]], Any]
 OnCommit = Callable[[Callable[[], None]], None]
 
 
+WRITE = re.compile(r"(?<!FOR )(?<!KEY )\b(INSERT INTO|UPDATE|DELETE FROM)\b", re.IGNORECASE)
+"""Found in a statement that writes; a lock is none."""
+
+
 @contextmanager
 def commits_through(on_commit: OnCommit) -> Iterator[None]:
     """Let `on_commit` carry out each COMMIT of this thread's connection, until the block ends."""
@@ -29,9 +35,17 @@ def commits_through(on_commit: OnCommit) -> Iterator[None]:
     def commit() -> None:
         on_commit(real)
 
+    def execute_alone(execute: Execute, sql: str, parameters: Any, many: bool, context: dict[str, Any]) -> Any:
+        if connection.vendor == "sqlite" or connection.in_atomic_block or not WRITE.search(sql):
+            return execute(sql, parameters, many, context)
+        results = []
+        on_commit(lambda: results.append(execute(sql, parameters, many, context)))
+        return results[0]
+
     own.commit = commit
     try:
-        yield
+        with connection.execute_wrapper(execute_alone):
+            yield
     finally:
         del own.commit
 

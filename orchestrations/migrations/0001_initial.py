@@ -153,6 +153,7 @@ class Migration(migrations.Migration):
                 ('lease_until', models.DateTimeField(null=True)),
                 ('lease_epoch', models.BigIntegerField(default=0)),
                 ('losses', models.SmallIntegerField(default=0)),
+                ('arrivals', models.BigIntegerField(default=0)),
                 ('execution', models.CharField(max_length=32)),
                 ('position', models.IntegerField(default=0)),
                 ('history_size', models.BigIntegerField(default=0)),

@@ -24,7 +24,7 @@ from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
 from orchestrations.store.births import capability_of
 from orchestrations.store.claims import ClaimLimits
-from orchestrations.store.looks import Question
+from orchestrations.store.looks import Question, Waiting
 
 HISTORY_CHARACTERS = 32 * 1024 * 1024
 """How much history a round loads at most; what is above it waits in our hands for the next round."""
@@ -99,8 +99,7 @@ class Burst:
             if (before := self._held.get(held.key)) is not None:  # it was taken from us meanwhile, and is ours again
                 self._hand.elsewhere += before.results
                 before.drop_body()
-            if held.key in waiting:
-                held.messages = waiting[held.key].messages
+            held.claimed.inbox = waiting.get(held.key, Waiting())
             self._held[held.key] = held
 
     def _load_histories(self, ready: list[Held]) -> list[Held]:
@@ -216,7 +215,6 @@ class Burst:
             held.drop_body()
         held.claimed = answer.held
         self._hand.todo.extend(answer.share)
-        held.messages = answer.waiting.messages if answer.is_kept else []
         if not answer.is_kept:
             del self._held[held.key]
             self._keep_body(held)

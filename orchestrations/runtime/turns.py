@@ -49,7 +49,6 @@ class Held:
     claimed: ClaimedInstance
     turn: Turn | None = None
     history: list[str] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     surroundings: Surroundings = field(default_factory=Surroundings)
 
@@ -57,6 +56,11 @@ class Held:
     def key(self) -> int:
         """The instance's key."""
         return self.claimed.row.instance_id
+
+    @property
+    def messages(self) -> list[Message]:
+        """What waits for it and counts by now."""
+        return self.claimed.inbox.messages if self.claimed.inbox else []
 
     @property
     def has_news(self) -> bool:

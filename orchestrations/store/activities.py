@@ -11,9 +11,10 @@ from django.db import transaction
 
 from orchestrations.engine.events import TaskCompleted, TaskFailed, TaskScheduled
 from orchestrations.engine.state import Status
-from orchestrations.store import clock, inbox, instances, sql
+from orchestrations.store import clock, guarded, inbox, instances, sql
 from orchestrations.store.claimed import ClaimedActivity
 from orchestrations.store.claims import ACTIVITY
+from orchestrations.store.guarded import Write
 from orchestrations.store.inbox import NewMessage
 from orchestrations.store.models import ActivityTask
 from orchestrations.store.signals import announce_change, announce_work
@@ -37,6 +38,7 @@ _ACTIVITIES = sql.Columns(
     losses="int",
     blocked="text",
 )
+_KEYS = "id, instance_id, sequence, attempt"
 
 
 @dataclass(slots=True)
@@ -61,7 +63,12 @@ class Result:
 
 def insertion(news: Sequence[NewActivity], now: datetime) -> sql.Query:
     """Return the statement that inserts the attempts; `claimed` reads its rows."""
-    return sql.insertion(_ACTIVITIES, [_row_of(new, now) for new in news], "id, instance_id, sequence, attempt")
+    return sql.insertion(_ACTIVITIES, [_row_of(new, now) for new in news], _KEYS)
+
+
+def guarded_insertion(news: Sequence[NewActivity], now: datetime) -> Write:
+    """Return the same as one of several guarded writes."""
+    return guarded.insert(_ACTIVITIES, [_row_of(new, now) for new in news], returning=_KEYS)
 
 
 def _row_of(new: NewActivity, now: datetime) -> sql.Row:
@@ -113,6 +120,11 @@ def removal(results: Sequence[Result], owner: str, *, in_order: bool = False) ->
     """
     condition, values = _held([r.activity for r in results], owner, in_order=in_order)
     return sql.query(f"DELETE FROM {ACTIVITY} WHERE {condition} RETURNING id", values)
+
+
+def guarded_removal(results: Sequence[Result], owner: str) -> Write:
+    """Return the same as one of several guarded writes: all of them must still be ours."""
+    return guarded.delete(ACTIVITY, *_held([r.activity for r in results], owner, in_order=False), len(results))
 
 
 def settle(results: Sequence[Result], owner: str) -> int:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from orchestrations.engine import encoding
 from orchestrations.engine.events import ExecutionStarted
 from orchestrations.engine.plan import TurnPlan
 from orchestrations.engine.state import Status
 from orchestrations.store import sql
-from orchestrations.store.batch import Committed, PlansLost, TurnCommit
+from orchestrations.store.batch import Committed, Pair, PlansLost, TurnCommit
 from orchestrations.store.claimed import ClaimedInstance, ScheduleRow, read_schedule, schedule_columns
 from orchestrations.store.looks import Waiting
 from orchestrations.store.models import Gate, HistoryEvent, Instance, Payload, Schedule
@@ -28,7 +29,7 @@ _FACTS = sql.Columns(
     completed_at="time",
 )
 _PAYLOADS = sql.Columns(Payload, instance_id="int", output="text", failure="text", custom_status="text")
-_SCHEDULES = sql.Columns(
+SCHEDULES = sql.Columns(
     Schedule,
     instance_id="int",
     due_at="time",
@@ -45,50 +46,74 @@ _SCHEDULES = sql.Columns(
     blocked_detail="text",
     held_by="text",
     held_epoch="int",
+    held_arrivals="int",
     long_enough="time",
 )
-_PLAIN = [name for name in _SCHEDULES.names[1:-3] if name != "lease_until"]
+_PLAIN = [name for name in SCHEDULES.names[1:-4] if name != "lease_until"]
 # A lease with two thirds of its time before it stays as it is: PostgreSQL touches no index then (a heap-only update),
 # and a beat, which comes at least twice in a lease and skips rows that are locked, finds it in time at its next turn.
-_ASSIGN = ", ".join(f"{name} = v.{name}" for name in _PLAIN) + (
+ASSIGN = ", ".join(f"{name} = v.{name}" for name in _PLAIN) + (
     ", lease_until = CASE WHEN t.lease_until >= v.long_enough THEN t.lease_until ELSE v.lease_until END"
     ", updated_at = COALESCE(v.turned_at, t.updated_at), revision = t.revision + 1"
 )
-_OURS = "t.lease_owner = v.held_by AND t.lease_epoch = v.held_epoch"
+OURS = "t.lease_owner = v.held_by AND t.lease_epoch = v.held_epoch"
 _RETURNING = {True: schedule_columns("t"), False: schedule_columns()}
 """For PostgreSQL, which would find some of the names in `v`, too; and for SQLite, which knows no alias there."""
 
 encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
-def write(
-    kept: Sequence[tuple[TurnCommit, Committed]], found: Mapping[int, Waiting], now: datetime, until: datetime
-) -> None:
+@dataclass(slots=True)
+class Rows:
+    """What a batch writes of its instances."""
+
+    schedules: list[sql.Row] = field(default_factory=list)
+    history: list[sql.Row] = field(default_factory=list)
+    facts: list[sql.Row] = field(default_factory=list)
+    payloads: list[sql.Row] = field(default_factory=list)
+
+    def beside(self) -> list[sql.Change]:
+        """Return what is written beside the schedules."""
+        found = [sql.Change(_HISTORY, self.history)] if self.history else []
+        return [*found, *sql.changes(_FACTS, self.facts), *sql.upserts(_PAYLOADS, self.payloads)]
+
+
+def rows_of(kept: Sequence[Pair], now: datetime, until: datetime) -> Rows:
+    """Return the rows as the plans leave them; what waits is in the answers, which learn whether they are kept."""
+    rows = Rows()
+    for c, answer in kept:
+        events = _history_of(c)
+        rows.history += events
+        rows.schedules.append(_schedule_of(c, answer, events, now, until))
+        rows.facts += _facts_of(c)
+        rows.payloads += _payload_of(c)
+    return rows
+
+
+def write(kept: Sequence[Pair], found: Mapping[int, Waiting], now: datetime, until: datetime) -> None:
     """Write the instances' rows and histories, and note in each answer what its instance is now.
 
     `PlansLost` for instances whose lease is somebody else's.
     """
-    history: list[sql.Row] = []
-    schedules: list[sql.Row] = []
-    facts: list[sql.Row] = []
-    payloads: list[sql.Row] = []
     for c, answer in kept:
         answer.waiting = found.get(c.key, Waiting())
-        events = _history_of(c)
-        history += events
-        schedules.append(_schedule_of(c, answer, events, now, until))
-        facts += _facts_of(c)
-        payloads += _payload_of(c)
-    beside = [sql.Change(_HISTORY, history)] if history else []
-    beside += [*sql.changes(_FACTS, facts), *sql.upserts(_PAYLOADS, payloads)]
-    returned = sql.update(
-        _SCHEDULES, _ASSIGN, schedules, where=_OURS, returning=_RETURNING[sql.is_postgres()], beside=beside
-    )
-    by_key = {row.instance_id: row for row in map(read_schedule, returned)}
-    if lost := {c.key for c, _ in kept} - by_key.keys():
+    rows = rows_of(kept, now, until)
+    returned = sql.update(SCHEDULES, ASSIGN, rows.schedules, where=OURS, returning=returning(), beside=rows.beside())
+    if lost := {c.key for c, _ in kept} - {row[0] for row in returned}:
         raise PlansLost(lost)
+    follow(kept, returned)
+
+
+def returning() -> str:
+    """Return what the update of the schedules tells, for `follow`."""
+    return _RETURNING[sql.is_postgres()]
+
+
+def follow(kept: Sequence[Pair], returned: Sequence[Sequence[Any]]) -> None:
+    """Note in each answer what its instance is now."""
+    by_key = {row.instance_id: row for row in map(read_schedule, returned)}
     for c, answer in kept:
-        answer.held = _advance(c, by_key[c.key])
+        answer.held = _advance(c, by_key[c.key], answer.waiting)
 
 
 def is_committed(held: ClaimedInstance, events: int) -> bool:
@@ -137,7 +162,7 @@ def _schedule_of(
     row, plan, status = c.held.row, c.plan, c.status
     is_live = not status.is_terminal
     is_parked = bool(row.blocked) and is_live and not c.ran_code
-    answer.is_kept = c.keep and is_live and (bool(answer.share) or answer.waiting.has_news(status))
+    answer.is_kept = c.keep and is_live and (any(c.share) or answer.waiting.has_news(status))
     is_held_up = is_parked and answer.waiting.has_news(status)
     continues = plan is not None and plan.next_execution is not None
     return {
@@ -156,6 +181,7 @@ def _schedule_of(
         "blocked_detail": row.blocked_detail if is_parked else "",
         "held_by": row.lease_owner,
         "held_epoch": row.lease_epoch,
+        "held_arrivals": row.arrivals,
         "long_enough": now + (until - now) * 2 / 3 if answer.is_kept else None,
     }
 
@@ -196,12 +222,12 @@ def _begins(plan: TurnPlan) -> bool:
     return any(isinstance(event, ExecutionStarted) for event in plan.events)
 
 
-def _advance(c: TurnCommit, row: ScheduleRow) -> ClaimedInstance:
+def _advance(c: TurnCommit, row: ScheduleRow, inbox: Waiting) -> ClaimedInstance:
     plan, held = c.plan, c.held
     if plan is None:
-        return replace(held, row=row)
+        return replace(held, row=row, inbox=inbox)
     facts = held.facts
     version = plan.next_version if plan.next_execution is not None else facts.version
     if (plan.status, row.execution, version) != (facts.status, facts.execution_id, facts.version):
         facts = replace(facts, status=plan.status, execution_id=row.execution, version=version)
-    return replace(held, row=row, facts=facts, has_begun=held.has_begun or _begins(plan))
+    return replace(held, row=row, inbox=inbox, facts=facts, has_begun=held.has_begun or _begins(plan))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from orchestrations.engine.plan import TurnPlan
 from orchestrations.engine.state import Status
 from orchestrations.store.activities import Result
 from orchestrations.store.claimed import ClaimedActivity, ClaimedInstance
 from orchestrations.store.looks import Waiting
+from orchestrations.store.signals import announce_change, announce_work
 
 
 @dataclass(slots=True)
@@ -59,6 +62,25 @@ class Committed:
     share: list[ClaimedActivity] = field(default_factory=list)
     results_in_hand: list[Result] = field(default_factory=list)
     undelivered: list[str] = field(default_factory=list)
+
+
+Pair = tuple[TurnCommit, Committed]
+
+
+def announce(kept: Sequence[Pair], now: datetime) -> None:
+    """Wake, after COMMIT, the queues of what the plans leave due and nobody's; tell the pages what has changed."""
+    counts: dict[str, int] = {}
+    for c, answer in kept:
+        due_at = None if c.status.is_terminal else answer.waiting.due_at(c.status, now)
+        if not answer.is_kept and due_at is not None:
+            announce_work(c.held.row.queue, due_at)
+        if answer.held is not None:
+            announce_change(c.held.hub, c.held.facts.instance_id, answer.held.row.revision)
+        for queue, is_own in zip(c.queues, c.share, strict=True):
+            if not is_own:
+                counts[queue] = counts.get(queue, 0) + 1
+    for queue, count in counts.items():
+        announce_work(queue, items=count)
 
 
 class PlansLost(Exception):

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrations.engine.state import InstanceFacts
 from orchestrations.store import sql
 from orchestrations.store.inbox import SCHEDULE
+from orchestrations.store.looks import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class ScheduleRow:
     lease_owner: str
     lease_epoch: int
     losses: int
+    arrivals: int
     execution: str
     position: int
     history_size: int
@@ -68,6 +70,8 @@ class ClaimedInstance:
     parent: int | None
     parent_execution: str
     has_begun: bool
+    inbox: Waiting | None = None
+    """What waits for it as of `row.arrivals`, once somebody has looked."""
 
     @property
     def lease(self) -> Lease:

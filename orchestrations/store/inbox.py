@@ -42,9 +42,9 @@ _CARRIED = sql.Columns(InboxMessage, id="int", **MESSAGES.types)
 _COLUMNS = "s.instance_id, s.gate, s.queue, s.lease_owner, s.lease_epoch, s.execution, s.due_at"
 _DUE = sql.Columns(Schedule, instance_id="int", due_at="time", is_control="bool")
 
-# Only management counts behind a gate that is held: a parked instance keeps its next try in `due_at`, one that has not
-# begun its start.
-LOWER_DUE = f"""due_at = CASE
+# By the count who leases the instance sees that its inbox is not as it was. Only management counts behind a gate that
+# is held: a parked instance keeps its next try in `due_at`, one that has not begun its start.
+_ARRIVE = f"""arrivals = t.arrivals + 1, due_at = CASE
     WHEN t.gate = {Gate.HELD} AND NOT v.is_control THEN t.due_at
     WHEN t.due_at IS NULL OR t.due_at > v.due_at THEN v.due_at ELSE t.due_at END"""
 
@@ -108,13 +108,13 @@ def deliver(messages: Sequence[NewMessage], now: datetime) -> int:
 
 
 def send(messages: Sequence[NewMessage], targets: dict[int, Target], now: datetime) -> None:
-    """Store the messages for instances that are locked, lower their `due_at`, and wake their queues after COMMIT.
+    """Store the messages for instances that are locked, note their arrival, and wake the queues after COMMIT.
 
     All targets are woken for: a claim may have skipped them while they were locked.
     """
     if messages:
         insert_messages(messages)
-        lower_due(messages, now)
+        note_arrivals(messages, now)
     wake_for(messages, targets.values(), now)
 
 
@@ -156,7 +156,7 @@ def _target(row: Sequence[Any]) -> Target:
 
 
 def insert_messages(messages: Sequence[NewMessage]) -> None:
-    """Insert the messages in this order. The instances' `due_at` is the caller's."""
+    """Insert the messages in this order. What it changes in the instances' rows is the caller's."""
     new = [m for m in messages if m.id is None]
     carried = [m for m in messages if m.id is not None]
     if new:
@@ -184,8 +184,9 @@ def row_of(message: NewMessage) -> sql.Row:
     }
 
 
-def lower_due(messages: Sequence[NewMessage], now: datetime) -> None:
-    """Lower the `due_at` of the instances, whose rows are locked, to the earliest of their messages."""
+def note_arrivals(messages: Sequence[NewMessage], now: datetime) -> None:
+    """Note in the instances' rows, which are locked, that others have sent these messages: count that in `arrivals`,
+    and lower `due_at` to the earliest of them."""
     earliest: dict[tuple[int, bool], datetime] = {}
     for m in messages:
         key, at = (m.instance, m.is_control), m.not_before or now
@@ -195,7 +196,7 @@ def lower_due(messages: Sequence[NewMessage], now: datetime) -> None:
         if instance in rows:
             at = min(at, rows[instance]["due_at"])
         rows[instance] = {"instance_id": instance, "due_at": at, "is_control": is_control}
-    sql.update(_DUE, LOWER_DUE, list(rows.values()))
+    sql.update(_DUE, _ARRIVE, list(rows.values()))
 
 
 def wake_for(messages: Sequence[NewMessage], targets: Iterable[Target], now: datetime) -> None:

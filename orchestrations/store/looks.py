@@ -138,6 +138,12 @@ def read(rows: Sequence[tuple[Any, ...]]) -> dict[int, Waiting]:
     return found
 
 
+def is_whole(found: Waiting, status: Status, position: int) -> bool:
+    """Tell whether the look that found this has shown all that waits for an instance of that status, with so much
+    history."""
+    return Question(0, status, is_first=not position).most > 0 and not is_cut(found.messages)
+
+
 def is_cut(messages: Sequence[Message]) -> bool:
     """Tell whether more messages may wait for an instance than a look has shown of it."""
     plain = [message for message in messages if message.not_before is None]

@@ -14,7 +14,7 @@ def messages_of(c: TurnCommit, recipients: Recipients, undelivered: list[str]) -
 
     Ids of receivers that take no event, because there is none or it has ended, are added to `undelivered`.
     """
-    found = [*_timers(c), *_next_execution(c), *_events(c, recipients, undelivered), *_terminations(c, recipients)]
+    found = [*timers_of(c), *_next_execution(c), *_events(c, recipients, undelivered), *_terminations(c, recipients)]
     return [*found, *_outcome(c, recipients)]
 
 
@@ -23,7 +23,8 @@ def timer_sender(execution: str, attempt: int = 1) -> str:
     return f"timer/{execution}/{attempt}"
 
 
-def _timers(c: TurnCommit) -> list[NewMessage]:
+def timers_of(c: TurnCommit) -> list[NewMessage]:
+    """Return the timers that the plan sets: messages to itself."""
     assert c.plan is not None
     execution, withdrawn = c.held.facts.execution_id, set(c.plan.withdrawn_timers)
     found = []

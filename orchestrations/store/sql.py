@@ -88,7 +88,7 @@ def query(statement: str, parameters: Sequence[Any]) -> Query:
 def insertion(columns: Columns, rows: Sequence[Row], returning: str) -> Query:
     """Return an `insert` that returns something."""
     parameters = [columns.as_json(rows)] if is_postgres() else []
-    statement = f"{_insert_from(columns)} RETURNING {returning}"
+    statement = f"{insert_from(columns)} RETURNING {returning}"
     return Query(statement, parameters, lambda: insert(columns, rows, returning=returning))
 
 
@@ -115,7 +115,7 @@ def insert(columns: Columns, rows: Sequence[Row], *, suffix: str = "", returning
     tail = f" {suffix}" if suffix else ""
     tail += f" RETURNING {returning}" if returning else ""
     if is_postgres():
-        return _execute(_insert_from(columns) + tail, [columns.as_json(rows)], has_rows=bool(returning))
+        return _execute(insert_from(columns) + tail, [columns.as_json(rows)], has_rows=bool(returning))
     names, found = ", ".join(columns.names), []
     for chunk in columns.chunks(rows):
         statement = f"INSERT INTO {columns.table} ({names}) VALUES {_marks(columns, len(chunk))}{tail}"
@@ -132,11 +132,11 @@ class Change:
     assignments: str = ""
     suffix: str = ""
 
-    def statement(self) -> str:
-        """Return the statement for PostgreSQL."""
+    def statement(self, when: str = "TRUE") -> str:
+        """Return the statement for PostgreSQL, which changes nothing unless the condition holds."""
         if self.assignments:
-            return _update_from(self.columns, self.assignments)
-        return _insert_from(self.columns) + (f" {self.suffix}" if self.suffix else "")
+            return f"{_update_from(self.columns, self.assignments)} AND {when}"
+        return f"{insert_from(self.columns)} WHERE {when} {self.suffix}"
 
     def run(self) -> None:
         """Run it by itself."""
@@ -278,7 +278,8 @@ def _adapt(parameters: Sequence[Any]) -> list[Any]:
     return [write_time(value) if isinstance(value, datetime) else value for value in parameters]
 
 
-def _insert_from(columns: Columns) -> str:
+def insert_from(columns: Columns) -> str:
+    """Return PostgreSQL's statement that inserts rows from a JSON text; a condition and more may follow."""
     return f"INSERT INTO {columns.table} ({', '.join(columns.names)}) {columns.recordset}"
 
 

@@ -10,10 +10,9 @@ from typing import Any
 
 from django.db import connection
 
-from tests.taps import tapped
+from tests.taps import WRITE, tapped
 
 FRAME = re.compile(r"\s*(BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE)\b", re.IGNORECASE)
-WRITE = re.compile(r"(?<!FOR )(?<!KEY )\b(INSERT INTO|UPDATE|DELETE FROM)\b", re.IGNORECASE)
 
 
 @dataclass

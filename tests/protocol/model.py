@@ -34,6 +34,7 @@ from tests.protocol.model_state import (
     TIMER_MESSAGE,
     UNBEGUN,
     UNDELETED,
+    UNKNOWN,
     State,
     Twice,
     World,
@@ -152,7 +153,7 @@ class Model:
 
     def _deliver(self, w: World, message: int, instance: int) -> None:
         w.pending, w.rows[instance][3] = w.pending & ~message, 0
-        w.deliver(instance, message)
+        w.deliver(instance, message, counts=not self.has("delivery without count"))
         if not self.has("wake before commit"):
             w.wake_for([instance])
         self._add(w)
@@ -220,7 +221,7 @@ class Model:
             if row[2] == HELD:
                 w = self._world()
                 w.rows[i][2] = LAPSED
-                self._lapse(w, any(j == i and mine for worker in self.state[12] for j, mine, _ in worker[1]))
+                self._lapse(w, any(j == i and mine for worker in self.state[12] for j, mine, *_ in worker[1]))
         if self.state[5] == HELD:
             w = self._world()
             w.activity = LAPSED
@@ -271,7 +272,7 @@ class Model:
                     w.rows[i][2] = HELD
                     if self.has("claim clears due_at"):
                         w.rows[i][1] = NEVER
-            held = tuple((i, True, -1) for i in chosen if i != ACTIVITY)
+            held = tuple((i, True, -1, UNKNOWN) for i in chosen if i != ACTIVITY)
             w.workers[n] = (then, held, (UNBEGUN, True) if ACTIVITY in chosen else (), ())
             w.sets += len(chosen) == self.size and not self.has("full claim without wake")
             self._add(w)
@@ -279,31 +280,39 @@ class Model:
     def _hold(self, n: int, held: tuple[Any, ...], activity: tuple[Any, ...]) -> None:
         """Load, turn, run the activity, settle, or give back."""
         s, stage = self.state, activity[0] if activity else 0
-        is_free = not any(s[4][i][3] for i, _, _ in held)
-        is_loaded = all(messages >= 0 for _, _, messages in held)
+        is_free = not any(s[4][i][3] for i, *_ in held)
+        is_loaded = all(messages >= 0 for _, _, messages, _ in held)
         if not held and not activity:
             self._add(self._world(n, CLAIM, (), (), ()))  # claim again, or give the job back
             self._add(self._world(n, *REST))
         elif stage == RUNS:
             self._run(n, held, activity, is_free=is_free)
         elif not is_loaded:
-            w = self._world()
-            w.workers[n] = (HOLD, tuple((i, mine, w.visible(i)) for i, mine, _ in held), activity, ())
-            self._add(w)
+            self._load(n, held, activity)
         elif held:
             self._begin(n, held, activity)
+            if self.has("look before count"):
+                self._add(self._world(n, HOLD, tuple((i, mine, m, m) for i, mine, m, _ in held), activity, ()))
         if stage == UNBEGUN and is_loaded:
             self._add(self._world(n, HOLD, held, (RUNS, activity[1]), ()))
-        if stage == RESULT and not any(i == 0 for i, _, _ in held) and not s[4][0][3]:
+        if stage == RESULT and not any(i == 0 for i, *_ in held) and not s[4][0][3]:
             self._settle_elsewhere(n, held, activity)
         if stage in (0, UNBEGUN) and (held or activity) and is_free:
             self._give_back(n, held, activity)
+
+    def _load(self, n: int, held: tuple[Any, ...], activity: tuple[Any, ...]) -> None:
+        """Look at the inboxes; the count of arrivals was read before, by the claim."""
+        w = self._world()
+        is_late = self.has("look before count")
+        seen = tuple((i, mine, w.visible(i), UNKNOWN if is_late else w.rows[i][0]) for i, mine, *_ in held)
+        w.workers[n] = (HOLD, seen, activity, ())
+        self._add(w)
 
     def _run(self, n: int, held: tuple[Any, ...], activity: tuple[Any, ...], *, is_free: bool) -> None:
         """User code: nothing else happens in this process, and the supervisor may hand back what it holds up."""
         if not self.variant.is_endless:
             self._add(self._world(n, HOLD, held, (RESULT, activity[1]), ()))
-        mine = [i for i, is_mine, _ in held if is_mine]
+        mine = [i for i, is_mine, *_ in held if is_mine]
         if mine and is_free:
             w = self._world()
             for i in mine:
@@ -323,7 +332,7 @@ class Model:
 
     def _give_back(self, n: int, held: tuple[Any, ...], activity: tuple[Any, ...]) -> None:
         """The slice is over: put back what was not begun."""
-        mine = [i for i, is_mine, _ in held if is_mine]
+        mine = [i for i, is_mine, *_ in held if is_mine]
         w = self._world(n, *REST)
         for i in mine:
             w.rows[i][2] = OPEN
@@ -337,9 +346,12 @@ class Model:
     # --- the commit of a batch of turns
 
     def _begin(self, n: int, held: tuple[Any, ...], activity: tuple[Any, ...]) -> None:
-        rows = {i for i, _, _ in held}
+        rows = {i for i, *_ in held}
         has_result = bool(activity and activity[0] == RESULT)
-        if self.sends_to is not None and any(i == 0 and (m & RESULT_MESSAGE or has_result) for i, _, m in held):
+        sends = self.sends_to is not None and any(i == 0 and (m & RESULT_MESSAGE or has_result) for i, _, m, _ in held)
+        if (not sends or self.has("fast path sends")) and not any(self.state[4][i][3] for i in rows):
+            self._commit_fast(n, held, activity)
+        if sends:
             rows.add(self.sends_to)
         if self.has_locks:
             if not any(self.state[4][i][3] for i in rows):  # lock own rows and targets, in id order
@@ -351,6 +363,19 @@ class Model:
             self._add(self._world(n, COMMIT, held, activity, tuple(row[0] for row in self.state[4])))
         else:
             self._commit(n, held, activity, rows)
+
+    def _commit_fast(self, n: int, held: tuple[Any, ...], activity: tuple[Any, ...]) -> None:
+        """Compare and set, without lock and look: what is left waiting is what was known, less what was taken. A miss
+        changes nothing, so the whole way, which is always open too, is what comes of it."""
+        if activity and activity[0] == RESULT and not activity[1]:
+            return
+        left = {}
+        for i, mine, messages, known in held:
+            makes = TIMER_MESSAGE if messages & A_MESSAGE and self.program.makes == "timer" else 0
+            left[i] = (known & ~messages) | makes
+            if not mine or known == UNKNOWN or (left[i] and self.state[0]):  # a timer is due by now
+                return
+        self._commit(n, held, activity, list(left), left)
 
     def _unlock(self, w: World, worker: tuple[Any, ...]) -> None:
         if worker[0] == COMMIT and self.has_locks:
@@ -366,8 +391,18 @@ class Model:
         w.activity = DONE
         return True
 
-    def _commit(self, n: int, held: tuple[Any, ...], activity: tuple[Any, ...], rows: Collection[int]) -> None:
-        """All plans in one transaction, whichever way the burst goes on; those whose lease was lost are dropped."""
+    def _commit(
+        self,
+        n: int,
+        held: tuple[Any, ...],
+        activity: tuple[Any, ...],
+        rows: Collection[int],
+        left: dict[int, int] | None = None,
+    ) -> None:
+        """All plans in one transaction, whichever way the burst goes on; those whose lease was lost are dropped.
+
+        `left`: what waits afterwards, where that is known without a look.
+        """
         for end in ("go on", "hand over", "slice over"):
             w = self._world()
             self._unlock(w, (COMMIT, held, activity, rows))
@@ -377,7 +412,7 @@ class Model:
                 continue  # nothing to hand over
             if end == "slice over" and commit.activity and commit.activity[0] == UNBEGUN:
                 continue  # what was not begun is put back in _hold()
-            commit.look(rows)
+            commit.look(rows, left)
             w.workers[n] = (HOLD, tuple(sorted(commit.again)), commit.activity, ())
             self._add(w)
 
@@ -389,15 +424,15 @@ class _Commit:
         self.model, self.w, self.activity, self.is_last, self.keeps = model, w, activity, is_last, keeps
         self.own: list[int] = []
         self.sent: list[int] = []
-        self.again: list[tuple[int, bool, int]] = []
+        self.again: list[tuple[int, bool, int, int]] = []
         self.made = False
 
-    def apply(self, held: Sequence[tuple[int, bool, int]]) -> None:
+    def apply(self, held: Sequence[tuple[int, bool, int, int]]) -> None:
         """Write all plans that are still ours."""
         has = self.model.has
-        is_blind = has("no fencing") or (has("batch applies lost plans") and any(mine for _, mine, _ in held))
+        is_blind = has("no fencing") or (has("batch applies lost plans") and any(mine for _, mine, *_ in held))
         in_hand = self.activity
-        for i, mine, messages in held:
+        for i, mine, messages, _ in held:
             if mine or is_blind:  # else a result in hand stays there, see _hold()
                 self._apply_one(i, messages, i == 0 and bool(in_hand) and in_hand[0] == RESULT, in_hand)
 
@@ -406,7 +441,7 @@ class _Commit:
         if has_result:
             self.activity = ()
             if not model._settle(w, in_hand):
-                self.again.append((i, True, -1))  # settled elsewhere: load and turn again
+                self.again.append((i, True, -1, UNKNOWN))  # settled elsewhere: load and turn again
                 return
             w.rows[i][0] |= RESULT_MESSAGE
         w.consume(i, messages | (RESULT_MESSAGE if has_result else 0))
@@ -421,17 +456,18 @@ class _Commit:
             w.deliver(model.sends_to, SENT_MESSAGE)  # perhaps to one of this batch that was lost: then like any other
             self.sent.append(model.sends_to)
 
-    def look(self, rows: Collection[int]) -> None:
-        """Look at the inboxes last; set `due_at` and the leases from that; wake for what is left."""
+    def look(self, rows: Collection[int], left: dict[int, int] | None) -> None:
+        """Look at the inboxes last, or go by what is known; set `due_at` and the leases; wake for what is left."""
         model, w = self.model, self.w
         is_stale = model.has("look before lock")
         for i in self.own:
             seen = tuple(rows)[i] | TIMER_MESSAGE if is_stale else -1
-            w.rows[i][1] = w.due(w.rows[i][0] & seen)
+            waiting = w.rows[i][0] & seen if left is None else left[i]
+            w.rows[i][1] = w.due(waiting)
             has_more = w.rows[i][1] == NOW or (i == 0 and bool(self.activity))
             w.rows[i][2] = HELD if has_more and not self.is_last else OPEN
             if w.rows[i][2] == HELD:
-                self.again.append((i, True, w.visible(i)))
+                self.again.append((i, True, waiting & w.shown(), waiting))
         touched: Iterable[int] = {*self.own, *self.sent}
         if not model.has("locked without wake") and not is_stale:
             touched = {*touched, *rows}

@@ -20,6 +20,9 @@ NEVER, NOW, LATER = range(3)
 IDLE, POPPED, CLAIM, HOLD, COMMIT, UNDELETED = range(6)
 """Where a worker is."""
 
+UNKNOWN = -1
+"""An inbox that was not looked at, or that something has arrived in since then."""
+
 UNBEGUN, RUNS, RESULT = 1, 2, 3
 """An activity in a worker's hands."""
 
@@ -33,8 +36,9 @@ class Twice(Exception):
 class World:
     """A state, thawed. A row is [inbox, due_at, lease, who has locked it].
 
-    A worker is (phase, ((instance, lease is still mine, loaded), …), (stage of its activity, lease is still mine), what
-    it has locked or seen).
+    A worker is (phase, ((instance, lease is still mine, loaded, known), …), (stage of its activity, lease is still
+    mine), what it has locked or seen). `known` is the whole inbox as of its look, while the count of arrivals is the
+    same.
     """
 
     __slots__ = (
@@ -69,11 +73,11 @@ class World:
 
     def due(self, inbox: int) -> int:
         """Return when an inbox with these messages is due."""
-        return NOW if inbox & self._shown() else LATER if inbox else NEVER
+        return NOW if inbox & self.shown() else LATER if inbox else NEVER
 
     def visible(self, instance: int) -> int:
         """Return the visible messages of an instance."""
-        return self.rows[instance][0] & self._shown()
+        return self.rows[instance][0] & self.shown()
 
     def new_epoch(self, instance: int) -> None:
         """Who held the lease of the instance (or, below zero, of the activity) holds an old epoch from now on."""
@@ -81,15 +85,20 @@ class World:
             self.workers = [(p, held, act and (act[0], False), x) for p, held, act, x in self.workers]
         else:
             self.workers = [
-                (p, tuple((j, mine and j != instance, m) for j, mine, m in held), act, x)
+                (p, tuple((j, mine and j != instance, m, known) for j, mine, m, known in held), act, x)
                 for p, held, act, x in self.workers
             ]
 
-    def deliver(self, instance: int, message: int) -> None:
-        """Put a message into an inbox and lower its `due_at`."""
+    def deliver(self, instance: int, message: int, *, counts: bool = True) -> None:
+        """Put a message into an inbox, lower its `due_at`, and count it: who has looked before knows no more."""
         row = self.rows[instance]
         row[0] |= message
         row[1] = min(row[1] or LATER, self.due(message))
+        if counts:
+            self.workers = [
+                (p, tuple((j, mine, m, UNKNOWN if j == instance else known) for j, mine, m, known in held), act, x)
+                for p, held, act, x in self.workers
+            ]
 
     def consume(self, instance: int, messages: int) -> None:
         """Take messages out of an inbox. Raises `Twice`."""
@@ -104,5 +113,6 @@ class World:
         self.sets += NOW in loose
         self.publishes += LATER in loose
 
-    def _shown(self) -> int:
+    def shown(self) -> int:
+        """Return the messages that count by now, as bits."""
         return -1 if self.clock else ~TIMER_MESSAGE

@@ -20,6 +20,7 @@ def claimed(key: int = 1, *, epoch: int = 1, execution: str = "e1") -> ClaimedIn
         lease_owner="w",
         lease_epoch=epoch,
         losses=0,
+        arrivals=0,
         execution=execution,
         position=4,
         history_size=400,

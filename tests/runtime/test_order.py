@@ -126,7 +126,7 @@ def test_a_commit_that_continues_as_new_shows_no_message_of_the_execution_that_i
     assert first.held is not None
     held = hold([first.held], [])
     InboxMessage.objects.filter(kind="TimerFired").update(not_before=clock.now())
-    held[0].messages = looks.look([Question(pk, Status.RUNNING)], clock.now())[pk].messages
+    held[0].claimed.inbox = looks.look([Question(pk, Status.RUNNING)], clock.now())[pk]
     InboxMessage.objects.filter(kind="TimerFired").update(not_before=clock.now() + timedelta(hours=1))
     (answer,) = commit(plan(held))
     assert [message.kind for message in answer.waiting.messages] == ["ExecutionStarted"]
@@ -264,7 +264,7 @@ def test_a_new_execution_is_shown_a_few_of_many_carried_events_at_a_time() -> No
 
 def _hold_on(answer: Any) -> Any:
     held = hold([answer.held])
-    held[0].messages = answer.waiting.messages
+    held[0].claimed.inbox = answer.waiting
     return held
 
 

@@ -16,7 +16,7 @@ from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
 from orchestrations.store.claimed import ClaimedActivity, ClaimedInstance
 from orchestrations.store.claims import Claim, ClaimLimits
-from orchestrations.store.looks import Question
+from orchestrations.store.looks import Question, Waiting
 from orchestrations.store.models import Instance, Schedule
 
 LEASE_SECONDS = 30.0
@@ -34,7 +34,7 @@ def hold(found: Sequence[ClaimedInstance], results: Sequence[Result] = ()) -> li
     texts = histories.load(list(found))
     held = [Held(one, history=texts[one.row.instance_id]) for one in found]
     for one in held:
-        one.messages = waiting[one.key].messages if one.key in waiting else []
+        one.claimed.inbox = waiting.get(one.key, Waiting())
         one.results = [r for r in results if r.activity.instance == one.key]
     return held
 

@@ -107,7 +107,7 @@ def test_loading_turns_costs_two_statements(count: int) -> None:
 @COUNTS
 @pytest.mark.parametrize("width", [1, 100])
 def test_committing_turns_costs_one_commit_whatever_their_number_and_width(count: int, width: int) -> None:
-    """Lock (SQLite's transaction does); consume; look; insert activities; append; facts, for it begins; update."""
+    """Update; consume; append; facts, for it begins; insert activities. PostgreSQL does it all by one statement."""
     if count * width > 1000:
         count = 10
     for _ in range(count):
@@ -116,29 +116,29 @@ def test_committing_turns_costs_one_commit_whatever_their_number_and_width(count
     with count_cost() as cost:
         answers = commit(plans)
     assert sum(len(a.share) for a in answers) == count * width
-    has(cost, 1, 6, postgres=4)
+    has(cost, 1, 5, postgres=1)
 
 
 @COUNTS
 def test_committing_own_results_costs_one_commit_whatever_their_number(count: int) -> None:
-    """Lock; look; settle; append; facts and payload, for it ends; update."""
+    """Update; settle; append; facts and payload, for it ends."""
     plans = plan_results(count)
     with count_cost() as cost:
         commit(plans)
     assert set(Instance.objects.values_list("status", flat=True)) == {"Completed"}
-    has(cost, 1, 6, postgres=3)
+    has(cost, 1, 5, postgres=1)
 
 
 @pytest.mark.parametrize("length", [10, 1000])
 def test_a_turn_costs_the_same_after_ten_events_as_after_a_thousand(length: int) -> None:
-    """With the live body at hand: nothing is read of the history."""
+    """With the live body at hand nothing is read: update; settle; append; insert the next activity."""
     plans = plan_results(1, name="sequence", client_input=5)
     (one,) = plans
     pad_history(one.key, one.held.row.execution, one.held.row.position, length)
     one.held.row.position = length
     with count_cost() as cost:
         commit(plans)
-    has(cost, 1, 5, postgres=3)
+    has(cost, 1, 4, postgres=1)
     reads = [s for s in cost.texts if "historyevent" in s and "INSERT INTO orchestrations_historyevent" not in s]
     assert reads == []
 
@@ -189,7 +189,7 @@ def test_giving_leases_back_costs_one_commit(count: int) -> None:
     has(cost, 1, 3)
 
 
-def test_the_classic_costs_5_commits_and_24_statements_from_start_to_end(settings: Any) -> None:
+def test_the_classic_costs_5_commits_and_few_statements_from_start_to_end(settings: Any) -> None:
     """One idle start to finish: start, claim, three turns, and the claim that finds nothing more."""
     settings.DURABLE_CLAIM_SECONDS = 5.0  # on a slow machine it would claim for others in between
     with count_cost() as cost:
@@ -197,7 +197,7 @@ def test_the_classic_costs_5_commits_and_24_statements_from_start_to_end(setting
         burst_once()
     assert status_of(instance_id) is Status.COMPLETED
     replays = 2 if conf.ALWAYS_REPLAY else 0
-    has(cost, 5, 24 + replays, postgres=16 + replays)
+    has(cost, 5, 21 + replays, postgres=9 + replays)
 
 
 def test_a_hundred_classics_in_one_burst_cost_as_many_statements_as_one(settings: Any) -> None:

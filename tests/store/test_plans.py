@@ -42,9 +42,9 @@ def fill_with_instances(status: str, gate: Gate, due_at: str, first: int) -> Non
         )
         cursor.execute(
             "INSERT INTO orchestrations_schedule (instance_id, queue, capability, due_at, gate, lease_owner,"
-            " lease_epoch, losses, execution, position, history_size, revision, updated_at, waiting, blocked,"
+            " lease_epoch, losses, arrivals, execution, position, history_size, revision, updated_at, waiting, blocked,"
             " blocked_detail)"
-            f" SELECT {first} + n, 'main.default', 'bulk', {due_at}, %s, '', 1, 0, 'e', 4, 100, 2, %s, '[]', '', ''"
+            f" SELECT {first} + n, 'main.default', 'bulk', {due_at}, %s, '', 1, 0, 1, 'e', 4, 100, 2, %s, '[]', '', ''"
             f" FROM ({_numbers()}) numbers",
             [int(gate), now],
         )

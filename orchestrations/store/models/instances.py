@@ -62,8 +62,9 @@ class Schedule(models.Model):
     """What makes an instance due and who holds it; and what changes with every turn.
 
     `due_at` is the earliest instant at which something that counts waits for it, or null. `lease_owner`, `lease_until`
-    and `lease_epoch` fence its turns; without a lease `lease_until` is null. `position` is that of the next history
-    event, `history_size` the size of the history; `revision` counts visible changes.
+    and `lease_epoch` fence its turns; without a lease `lease_until` is null. `arrivals` counts deliveries of others to
+    its inbox: while it stays the same, who has looked knows what waits. `position` is that of the next history event,
+    `history_size` the size of the history; `revision` counts visible changes.
     """
 
     instance = models.OneToOneField(
@@ -77,6 +78,7 @@ class Schedule(models.Model):
     lease_until = models.DateTimeField(null=True)
     lease_epoch = models.BigIntegerField(default=0)
     losses = models.SmallIntegerField(default=0)
+    arrivals = models.BigIntegerField(default=0)
 
     execution = models.CharField(max_length=32)
     position = models.IntegerField(default=0)
