@@ -18,15 +18,18 @@ TRIES = 5
 
 
 def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str) -> list[Committed] | None:
-    """Commit the plans; one answer for each, or None if they were stored but the answer was lost.
+    """Commit the plans; one answer for each, or None if it is not known what of them is stored, or will be.
 
     Turns are pure, so after a serialization failure, a deadlock or a broken connection the same plans are tried again.
     After any other error, and where somebody else keeps a row locked, they are tried one by one: the plan that the
     database refuses parks its instance, the one that finds its row locked is dropped, to be turned again later.
+
+    A try whose connection broke may be stored after all, and later: its statement can wait for a lock in the database,
+    which does not notice that nobody listens. So what a later try drops is asked for once more.
     """
     for number in range(TRIES):
         try:
-            return commit.commit_turns(commits, now, conf.LEASE_SECONDS)
+            answers = commit.commit_turns(commits, now, conf.LEASE_SECONDS)
         except (OperationalError, InterfaceError) as error:
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, tries=number + 1)
             _drop_broken_connection()
@@ -38,9 +41,20 @@ def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str
         except DatabaseError as error:
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, plans=len(commits))
             break
-    answers = [_commit_alone(one, now, fingerprint) for one in commits]
-    known = [answer for answer in answers if answer is not None]
-    return known if len(known) == len(answers) else None
+        else:
+            return answers if number == 0 else _believe(commits, answers)
+    alone = [_commit_alone(one, now, fingerprint) for one in commits]
+    known = [answer for answer in alone if answer is not None]
+    return _believe(commits, known) if len(known) == len(alone) else None
+
+
+def _believe(commits: Sequence[TurnCommit], answers: list[Committed]) -> list[Committed] | None:
+    """Return the answers of a later try, None if it has dropped a plan because an earlier one was stored meanwhile.
+
+    Such a drop was decided under the instance's lock, and so after whatever the earlier try has stored.
+    """
+    dropped = [one for one, answer in zip(commits, answers, strict=True) if answer.is_dropped]
+    return None if dropped and _are_stored(dropped) else answers
 
 
 def _drop_broken_connection() -> None:
@@ -71,7 +85,7 @@ def _commit_alone(one: TurnCommit, now: datetime, fingerprint: str) -> Committed
             return None
         if retry.is_transient(error):
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, plans=1)
-            return dropped
+            return dropped if retry.is_lock_wait(error) or retry.is_conflict(error) else None  # they left nothing
         message = f"What the turn decided cannot be stored ({type(error).__name__}: {error})."
         leases.park(one.held, leases.Mark("payload", message, fingerprint), now)
         return dropped

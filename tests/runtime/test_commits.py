@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.models import F
 
 from orchestrations.client.client import DurableClient
+from orchestrations.conf import default_queue
 from orchestrations.engine.state import Status
+from orchestrations.runtime import bursts
+from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.commits import TRIES, commit_safely
 from orchestrations.store import clock, leases
 from orchestrations.store.batch import TurnCommit
 from orchestrations.store.models import HistoryEvent, InboxMessage, Schedule
-from tests.bursts import burst_once, drain, kinds_of, status_of
-from tests.store.concurrency import held_beside
+from tests.bursts import burst_once, drain, kinds_of, new_worker, status_of
+from tests.store.concurrency import beside, held_beside, wait_until_blocked
 from tests.store.holding import claim, hold, plan
 from tests.taps import OnCommit, commits_through
 
@@ -54,8 +62,12 @@ def lose_the_commit(real: Callable[[], None]) -> None:
     raise OperationalError("server closed the connection unexpectedly")
 
 
+class Deadlock(Exception):
+    sqlstate = "40P01"
+
+
 def be_refused(real: Callable[[], None]) -> None:
-    raise OperationalError("deadlock detected")
+    raise OperationalError("deadlock detected") from Deadlock()
 
 
 @pytest.fixture
@@ -156,6 +168,40 @@ def test_a_single_plan_whose_answer_was_lost_is_not_marked_as_one_that_cannot_be
         assert commit_safely(plans, clock.now(), "code") is None  # what was shared out is not known
     assert not Schedule.objects.filter(blocked__gt="").exists()
     assert_all_is_well()
+
+
+def test_a_statement_that_goes_on_after_its_connection_broke_strands_no_activity(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It waits for a row while its client tries again, and is stored then: what it shared out is known to nobody."""
+    if connection.vendor == "sqlite":
+        pytest.skip("there is no server that could go on")
+    DurableClient().start_new("sequence", "x", client_input=1)
+    worker, real = new_worker(), commit_safely
+    is_ready, may_commit = threading.Event(), threading.Event()
+    descriptors: list[int] = []
+
+    def commit_when_told(*args: Any) -> Any:
+        if not descriptors:
+            descriptors.append(connection.connection.fileno())
+            is_ready.set()
+            may_commit.wait(10.0)
+        return real(*args)
+
+    monkeypatch.setattr(bursts, "commit_safely", commit_when_told)
+    future = beside(lambda: Burst(worker, default_queue()).run())
+    assert is_ready.wait(10.0)
+    with held_beside(lambda: Schedule.objects.update(revision=F("revision") + 1)) as finish:
+        may_commit.set()
+        wait_until_blocked(future)
+        with socket.socket(fileno=os.dup(descriptors[0])) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
+        wait_until_blocked(future, waiters=2)  # the statement whose client has gone, and the next try
+        finish()
+    future.result(20.0)
+    worker.close()
+    drain()
+    assert status_of("x") is Status.COMPLETED
 
 
 def test_an_instance_that_is_due_without_anything_to_take_is_claimed_once_and_not_for_ever() -> None:

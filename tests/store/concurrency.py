@@ -82,8 +82,8 @@ def held_beside(function: Callable[[], T]) -> Iterator[Callable[[], T]]:
         future.exception(SECONDS)
 
 
-def wait_until_blocked(future: Future[T]) -> None:
-    """Return once the other connection waits for a lock; SQLite does not tell, so there it is given a moment."""
+def wait_until_blocked(future: Future[T], waiters: int = 1) -> None:
+    """Return once so many connections wait for a lock; SQLite does not tell, so there they are given a moment."""
     if connection.vendor == "sqlite":
         time.sleep(0.05)
         return
@@ -94,7 +94,7 @@ def wait_until_blocked(future: Future[T]) -> None:
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )
-            if cursor.fetchone()[0]:
+            if cursor.fetchone()[0] >= waiters:
                 return
         time.sleep(0.005)
     raise AssertionError(f"Nobody waits for a lock: {future}")
