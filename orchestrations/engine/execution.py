@@ -88,17 +88,19 @@ class Execution:
     def dump_input(self, kind: type[Scheduled], name: str, value: Any, what: str) -> str | None:
         """Return the text of the next decision's input. Raises `PayloadError`.
 
-        Its bounds do not count where the history holds that decision (LIM-1). One that was refused for its size is not
-        in the history: it meets the bounds again, and is refused again.
+        Its bounds do not count where the history holds that decision, with an input that is beyond them too (LIM-1).
+        One that was refused for its size is not in the history: it meets the bounds again, and is refused again, also
+        where the code asked for the same function with less instead.
         """
         if value is None:
             return None
         try:
             return payloads.dump(value, what, self._limits.payload)
         except PayloadError:
-            if self.is_replaying and self.script.holds_first(kind, self.next_sequence, name):
-                return payloads.dump(value, what, payloads.UNLIMITED)
-            raise
+            held = self.script.first_input(kind, self.next_sequence, name) if self.is_replaying else None
+            if held is None or payloads.fits(held, self._limits.payload):
+                raise
+            return payloads.dump(value, what, payloads.UNLIMITED)
 
     # --- decisions
 

@@ -57,10 +57,11 @@ class Script:
         """Tell whether the row has not been asked for yet."""
         return key_of(row) in self._rows
 
-    def holds_first(self, kind: type[HistoryEvent], sequence: int, name: str) -> bool:
-        """Tell whether the first attempt under that number is of that kind and name, and not asked for yet."""
+    def first_input(self, kind: type[HistoryEvent], sequence: int, name: str) -> str | None:
+        """Return the input of the first attempt under that number, if that is of that kind and name, and not asked for
+        yet."""
         row = self._rows.get((sequence, 1, False))
-        return type(row) is kind and getattr(row, "name", None) == name
+        return getattr(row, "input", None) if type(row) is kind and getattr(row, "name", None) == name else None
 
     def is_excused(self, asked: HistoryEvent) -> bool:
         """Tell whether a committed turn may have asked for it although the history does not hold it.

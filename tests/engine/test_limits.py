@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from orchestrations.engine.events import HistoryEvent
 from orchestrations.engine.payloads import Limits
 from orchestrations.engine.results import TurnLimits
 from orchestrations.engine.state import Status
 from orchestrations.engine.turn import Turn
 from orchestrations.errors import PayloadError
-from tests.builders import Play, body, child_done, done
+from tests.builders import Play, body, child_done, done, raised
 
 WIDE = TurnLimits(Limits(bytes=10_000, depth=20), custom_status_bytes=5_000, fan_out=100)
 NARROW = TurnLimits(Limits(bytes=100, depth=2), custom_status_bytes=100, fan_out=2)
@@ -65,6 +67,29 @@ def test_refused_decision_is_refused_again_on_replay() -> None:
     assert play.asked == ["activity 1 B"]
     turn = replayed(play, NARROW)
     assert [wait["name"] for wait in turn.waiting()] == ["B"]
+
+
+@pytest.mark.parametrize("value", [BIG, DEEP])
+@pytest.mark.parametrize("ask", ["call_activity", "call_sub_orchestrator", "send_event"])
+def test_refused_decision_is_refused_again_where_the_code_asked_for_less_of_the_same(ask: str, value: Any) -> None:
+    target = ("other", "A") if ask == "send_event" else ("A",)
+
+    def f(context: Any) -> Any:
+        how = "directly"
+        try:
+            getattr(context, ask)(*target, value)
+        except PayloadError:
+            getattr(context, ask)(*target, "a reference")
+            how = "by reference"
+        yield context.wait_for_external_event("Go")
+        return how
+
+    play = Play(f, limits=NARROW)
+    play.start()
+    turn = replayed(play, NARROW)
+    completion = turn.advance([raised("Go")], play.now).completion
+    assert completion is not None
+    assert completion.result == '"by reference"'
 
 
 def test_what_is_new_meets_the_present_limits() -> None:
