@@ -145,10 +145,13 @@ class OrchestrationContext:
     def continue_as_new(
         self, input_: Any = None, preserve_unprocessed_events: bool = True, *, new_version: str | None = None
     ) -> None:
-        """End this execution when the code next yields, awaits or returns, and begin a new one without history."""
+        """End this execution when the code next yields, awaits or returns, and begin a new one without history.
+
+        Raises `PayloadError` for an input beyond the limits, on replay again; then the execution goes on.
+        """
         if new_version is not None:
             ids.check_name(new_version, "The version of an orchestrator")
-        limits = self._execution.payload_limits
+        limits = self._execution.continuation_limits
         text = None if input_ is None else payloads.dump(input_, "The input of continue_as_new", limits)
         self._execution.continue_as_new(Continuation(text, preserve_unprocessed_events, new_version))
 

@@ -85,6 +85,12 @@ class Execution:
         """Bounds of a payload that no history event records: none while replaying (LIM-1)."""
         return payloads.UNLIMITED if self.is_replaying else self._limits.payload
 
+    @property
+    def continuation_limits(self) -> payloads.Limits:
+        """Bounds of the next execution's input. They count on replay too: one that was accepted has ended this
+        execution, so what is replayed is one that was refused."""
+        return self._limits.payload
+
     def dump_input(self, kind: type[Scheduled], name: str, value: Any, what: str) -> str | None:
         """Return the text of the next decision's input. Raises `PayloadError`.
 

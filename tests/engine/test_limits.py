@@ -92,6 +92,23 @@ def test_refused_decision_is_refused_again_where_the_code_asked_for_less_of_the_
     assert completion.result == '"by reference"'
 
 
+def test_refused_continuation_is_refused_again_on_replay() -> None:
+    def f(context: Any) -> Any:
+        try:
+            context.continue_as_new(BIG)
+        except PayloadError:
+            yield context.call_activity("A")
+        yield context.wait_for_external_event("Go")
+        return "went on"
+
+    play = Play(f, limits=NARROW)
+    play.start()
+    play.go(done(1))
+    completion = replayed(play, NARROW).advance([raised("Go")], play.now).completion
+    assert completion is not None
+    assert completion.result == '"went on"'
+
+
 def test_what_is_new_meets_the_present_limits() -> None:
     def f(context: Any) -> Any:
         yield context.call_activity("A", BIG)
