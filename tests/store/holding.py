@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 from orchestrations.client.client import DurableClient
 from orchestrations.conf import default_queue
 from orchestrations.engine.events import TaskCompleted
 from orchestrations.runtime.turns import Held, run_turn
-from orchestrations.store import claims, clock, histories, looks
+from orchestrations.store import claims, clock, fast_path, histories, looks, sql
 from orchestrations.store import commit as commits_of_store
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
 from orchestrations.store.claimed import ClaimedActivity, ClaimedInstance
 from orchestrations.store.claims import Claim, ClaimLimits
+from orchestrations.store.inbox import INBOX
 from orchestrations.store.looks import Question, Waiting
 from orchestrations.store.models import Instance, Schedule
+from tests.store.concurrency import SECONDS, beside, held_beside, wait_until_blocked
 
 LEASE_SECONDS = 30.0
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
@@ -54,6 +59,45 @@ def plan(held: Sequence[Held], *, share: bool = True, keep: bool = True) -> list
 def commit(commits: Sequence[TurnCommit], *, seconds: float = LEASE_SECONDS) -> list[Committed]:
     """Commit the turns."""
     return commits_of_store.commit_turns(commits, clock.now(), seconds)
+
+
+def commit_the_whole_way(commits: Sequence[TurnCommit]) -> list[Committed]:
+    """Commit the turns by lock and look, though they may touch nobody else."""
+    with patch.object(fast_path, "commit", return_value=None):
+        return commit(commits)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCommit:
+    """A commit that has locked its rows and is not stored yet, and how many connections wait for others because of it.
+
+    `finish` lets it be stored, and returns its answers.
+    """
+
+    finish: Callable[[], list[Committed]]
+    waiters: int = 0
+
+
+@contextmanager
+def held_commit(commits: Sequence[TurnCommit], *, is_fast: bool) -> Iterator[HeldCommit]:
+    """Commit the turns on another connection, and stop there.
+
+    The fast path of PostgreSQL is one statement: it has locked the instances when it waits for a message of theirs.
+    """
+    if not is_fast or not sql.is_postgres():
+        with held_beside(lambda: (commit if is_fast else commit_the_whole_way)(commits)) as finish:
+            yield HeldCommit(finish)
+        return
+    keys = [key for one in commits for key in one.consumed]
+    with held_beside(lambda: sql.fetch(f"SELECT 1 FROM {INBOX} WHERE id = ANY(%s) FOR UPDATE", [keys])) as let_go:
+        future = beside(lambda: commit(commits))
+        wait_until_blocked(future)
+
+        def finish_statement() -> list[Committed]:
+            let_go()
+            return future.result(SECONDS)
+
+        yield HeldCommit(finish_statement, waiters=1)
 
 
 def turn(owner: str, *, share: bool = True, keep: bool = True) -> list[Committed]:

@@ -27,6 +27,8 @@ from tests.store.holding import (
     PAST,
     claim,
     commit,
+    commit_the_whole_way,
+    held_commit,
     hold,
     plan,
     result_of,
@@ -35,6 +37,8 @@ from tests.store.holding import (
     start,
     turn,
 )
+
+WAYS = pytest.mark.parametrize("is_fast", [True, False], ids=["fast path", "whole way"])
 
 
 @activity
@@ -112,16 +116,17 @@ def test_a_message_that_is_not_committed_yet_when_the_commit_begins_is_never_for
     assert_due(instance_id)
 
 
-def test_a_message_that_waits_for_a_commit_finds_the_row_as_the_commit_left_it() -> None:
+@WAYS
+def test_a_message_that_waits_for_a_commit_finds_the_row_as_the_commit_left_it(*, is_fast: bool) -> None:
     """The commit has the row's lock and sees an empty inbox; who delivers afterwards lowers `due_at` and wakes."""
     instance_id = begin_waiting("a", "b")
     DurableClient().raise_event(instance_id, "a", 1)
     plans = plan(hold(claim("w").instances))
     HINTS.clear()
-    with held_beside(lambda: commit(plans)) as finish:
+    with held_commit(plans, is_fast=is_fast) as held:
         future = beside(lambda: DurableClient().raise_event(instance_id, "b", 2))
-        wait_until_blocked(future)
-        (answer,) = finish()
+        wait_until_blocked(future, waiters=held.waiters + 1)
+        (answer,) = held.finish()
         future.result(20)
     assert answer.waiting.messages == []
     assert_due(instance_id)
@@ -371,36 +376,53 @@ def _suspend(instance_id: str) -> None:
 
 
 @pytest.mark.parametrize(("order", "expected"), [(_terminate, "Terminated"), (_suspend, "Suspended")])
-@pytest.mark.parametrize("is_first", [True, False], ids=["before the commit", "behind the commit"])
-def test_an_order_that_meets_a_commit_is_carried_out(
-    order: Callable[[str], None], expected: str, *, is_first: bool
+@WAYS
+def test_an_order_that_a_commit_waits_for_is_carried_out(
+    order: Callable[[str], None], expected: str, *, is_fast: bool
 ) -> None:
     instance_id = begin_waiting("a", "b")
     DurableClient().raise_event(instance_id, "a", 1)
     plans = plan(hold(claim("w").instances), keep=False)
-    first: Callable[[], object] = lambda: order(instance_id)  # noqa: E731
-    second: Callable[[], object] = lambda: commit(plans)  # noqa: E731
-    if not is_first:
-        first, second = second, first
-    with held_beside(first) as finish:
-        future = beside(second)
+    with held_beside(lambda: order(instance_id)) as finish:
+        future = beside(lambda: (commit if is_fast else commit_the_whole_way)(plans))
         wait_until_blocked(future)
         finish()
         future.result(20)
+    assert_carried_out(instance_id, expected)
+
+
+@pytest.mark.parametrize(("order", "expected"), [(_terminate, "Terminated"), (_suspend, "Suspended")])
+@WAYS
+def test_an_order_that_waits_for_a_commit_is_carried_out(
+    order: Callable[[str], None], expected: str, *, is_fast: bool
+) -> None:
+    instance_id = begin_waiting("a", "b")
+    DurableClient().raise_event(instance_id, "a", 1)
+    plans = plan(hold(claim("w").instances), keep=False)
+    with held_commit(plans, is_fast=is_fast) as held:
+        future = beside(lambda: order(instance_id))
+        wait_until_blocked(future, waiters=held.waiters + 1)
+        held.finish()
+        future.result(20)
+    assert_carried_out(instance_id, expected)
+
+
+def assert_carried_out(instance_id: str, expected: str) -> None:
     assert_due(instance_id)
     drain()
     assert row_of(instance_id).status == expected
     assert kinds_of(instance_id).count("EventRaised") == 1
 
 
-def test_terminating_what_has_just_completed_is_refused() -> None:
+@WAYS
+def test_terminating_what_has_just_completed_is_refused(*, is_fast: bool) -> None:
     instance_id = begin_waiting("a")
     DurableClient().raise_event(instance_id, "a", 1)
     plans = plan(hold(claim("w").instances))
-    with held_beside(lambda: commit(plans)) as finish:
+    with held_commit(plans, is_fast=is_fast) as held:
         future = beside(lambda: DurableClient().terminate(instance_id))
-        wait_until_blocked(future)
-        finish()
+        wait_until_blocked(future, waiters=held.waiters + 1)
+        held.finish()
         assert getattr(future.exception(20), "code", "") == "instance.terminal"
     assert not InboxMessage.objects.exists()
 

@@ -12,7 +12,7 @@ from orchestrations.store import hubs
 from orchestrations.store.models import InboxMessage, Instance, TaskHub
 from tests.bursts import drain, status_of
 from tests.store.concurrency import at_once, beside, held_beside, run_beside, wait_until_blocked
-from tests.store.holding import claim, hold, plan, row_of, schedule_of, turn
+from tests.store.holding import claim, held_commit, hold, plan, row_of, schedule_of, turn
 
 RACERS = 6
 
@@ -93,16 +93,15 @@ def test_replacing_a_live_instance_ends_its_children() -> None:
     assert status_of("family") is Status.COMPLETED
 
 
-def test_replacing_an_instance_whose_turn_is_being_committed_waits_for_the_commit() -> None:
+@pytest.mark.parametrize("is_fast", [True, False], ids=["fast path", "whole way"])
+def test_replacing_an_instance_whose_turn_is_being_committed_waits_for_the_commit(*, is_fast: bool) -> None:
     client = DurableClient()
     client.start_new("wait_for", "same", ["a"])
     plans = plan(hold(claim("w").instances))
-    from tests.store.holding import commit
-
-    with held_beside(lambda: commit(plans)) as finish:
+    with held_commit(plans, is_fast=is_fast) as held:
         future = beside(lambda: client.start_new("plain", "same", if_exists="replace_any"))
-        wait_until_blocked(future)
-        finish()
+        wait_until_blocked(future, waiters=held.waiters + 1)
+        held.finish()
         future.result(20)
     assert (row_of("same").name, schedule_of("same").position) == ("plain", 0)
     drain()
