@@ -5,7 +5,19 @@ The codes and texts are listed in docs/errors.md. Surfaces map codes to HTTP sta
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
+from typing import Any
+
+SHOWN = 50
+
+
+def shown(value: Any) -> str:
+    """Return what somebody gave, short enough for the text of an error, however deep, long or unreadable it is."""
+    try:
+        return reprlib.repr(value)[:SHOWN]
+    except Exception:
+        return f"<{type(value).__name__} without a readable text>"
 
 
 class DurableError(Exception):

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrations.engine import versions
 from orchestrations.engine.ids import check_name
-from orchestrations.errors import DurableError, InvalidError, NotRegisteredError
+from orchestrations.errors import DurableError, InvalidError, NotRegisteredError, shown
 
 ORCHESTRATOR, ACTIVITY = "orchestrator", "activity"
 KINDS = (ORCHESTRATOR, ACTIVITY)
@@ -131,7 +131,7 @@ def name_of(kind: str, function: str | Callable[..., Any]) -> str:
         return check_name(function, f"The name of an {kind}")
     spec = getattr(function, "__durable__", None)
     if not isinstance(spec, Function):
-        text = f"{function!r} is not a durable function: decorate it with @{kind}, or pass its name."
+        text = f"{shown(function)} is not a durable function: decorate it with @{kind}, or pass its name."
         raise InvalidError(text, code="name.invalid")
     if spec.kind != kind:
         text = f"'{spec.name}' is an {spec.kind}, but an {kind} is needed here."

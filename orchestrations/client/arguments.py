@@ -11,7 +11,7 @@ from django.db import connection
 from orchestrations.conf import conf
 from orchestrations.engine import ids, payloads, times
 from orchestrations.engine.failures import cut
-from orchestrations.errors import InvalidError
+from orchestrations.errors import InvalidError, shown
 from orchestrations.store import codec
 
 REASON_LIMIT = 4096
@@ -41,7 +41,7 @@ def check_version(version: Any) -> str | None:
 def check_choice(value: Any, choices: tuple[str, ...]) -> str:
     """Return the reuse policy."""
     if not isinstance(value, str) or value not in choices:
-        text = f"if_exists must be one of {', '.join(choices)}, not {value!r:.50}."
+        text = f"if_exists must be one of {', '.join(choices)}, not {shown(value)}."
         raise InvalidError(text, code="if-exists.invalid")
     return value
 
@@ -49,8 +49,8 @@ def check_choice(value: Any, choices: tuple[str, ...]) -> str:
 def check_priority(priority: Any) -> int:
     """Return the priority, a whole number from −9 to 9."""
     if not isinstance(priority, int) or isinstance(priority, bool) or not -9 <= priority <= 9:
-        shown = "another one" if type(priority) is int else f"{priority!r:.50}"
-        raise InvalidError(f"The priority must be a whole number from -9 to 9, not {shown}.", code="priority.invalid")
+        other = "another one" if type(priority) is int else shown(priority)
+        raise InvalidError(f"The priority must be a whole number from -9 to 9, not {other}.", code="priority.invalid")
     return priority
 
 
@@ -63,7 +63,7 @@ def check_tags(tags: Any) -> dict[str, str]:
         raise InvalidError(f"There are {len(tags)} tags. {rule}", code="tags.invalid")
     for name, value in tags.items():
         if not isinstance(name, str) or not isinstance(value, str):
-            raise InvalidError(f"Tag {name!r:.80} is not a text. {rule}", code="tags.invalid")
+            raise InvalidError(f"Tag {shown(name)} is not a text. {rule}", code="tags.invalid")
         if not 1 <= len(name) <= TAG_NAME or len(value) > TAG_VALUE or not codec.is_storable(name + value):
             raise InvalidError(f"Tag {name[:TAG_NAME]!r} breaks the rule: {rule}", code="tags.invalid")
         if name.casefold().startswith(TAG_PREFIX) and name != TITLE:

@@ -33,6 +33,7 @@ from orchestrations.errors import (
     InvalidError,
     LimitExceededError,
     WrongStatusError,
+    shown,
 )
 from orchestrations.store import births, clock, hubs, inbox, instances, processes, retry, reuse
 from orchestrations.store.inbox import NewMessage
@@ -247,6 +248,8 @@ _POLICIES = (reuse.REPLACE_TERMINAL, reuse.ERROR, reuse.RETURN_EXISTING, reuse.R
 
 def _read_start(request: StartRequest, now: datetime) -> dict[str, Any]:
     """Return the facts of a new instance, checked."""
+    if not isinstance(request, StartRequest):
+        raise InvalidError(f"start_many takes values of StartRequest, not {shown(request)}.", code="start.invalid")
     wanted, version = name_of(ORCHESTRATOR, request.name), arguments.check_version(request.version)
     if not conf.ALLOW_UNREGISTERED_START:
         registry.get(ORCHESTRATOR, wanted, version)

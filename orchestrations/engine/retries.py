@@ -10,7 +10,7 @@ from typing import Any
 from orchestrations.engine import times
 from orchestrations.engine.failures import FailureDetails
 from orchestrations.engine.times import Duration
-from orchestrations.errors import InvalidError
+from orchestrations.errors import InvalidError, shown
 
 LONGEST_DELAY = timedelta(days=36_500)
 
@@ -38,12 +38,12 @@ class RetryOptions:
             if times.duration(value, name) < timedelta(0):
                 raise _invalid(f"{name} must be 0 or more, not {value}")
         if not _is_number(self.max_number_of_attempts, int) or self.max_number_of_attempts < 1:
-            raise _invalid(f"max_number_of_attempts must be 1 or more, not {self.max_number_of_attempts!r}")
+            raise _invalid(f"max_number_of_attempts must be 1 or more, not {shown(self.max_number_of_attempts)}")
         coefficient: Any = self.backoff_coefficient
         if not _is_number(coefficient, int | float) or coefficient - coefficient != 0 or coefficient < 1:
-            raise _invalid(f"backoff_coefficient must be 1 or more, not {coefficient!r}")
+            raise _invalid(f"backoff_coefficient must be 1 or more, not {shown(coefficient)}")
         if self.handle is not None and not callable(self.handle):
-            raise _invalid(f"handle must be a function of the failure's details, not {self.handle!r}")
+            raise _invalid(f"handle must be a function of the failure's details, not {shown(self.handle)}")
 
     def next_delay(self, attempt: int, details: FailureDetails, first_at: datetime, now: datetime) -> timedelta | None:
         """Return how long to wait after the failure of `attempt`, or None to give up (RET-2).

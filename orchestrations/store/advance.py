@@ -1,4 +1,4 @@
-"""The last statement of a commit: each instance's rows as the turn leaves them, and its new history with them."""
+"""What a commit writes of the instances themselves: their rows as the turns leave them, and new history with them."""
 
 from __future__ import annotations
 

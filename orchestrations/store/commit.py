@@ -46,7 +46,7 @@ from orchestrations.store.recipients import Recipients
 
 
 def commit_turns(commits: Sequence[TurnCommit], now: datetime, lease_seconds: float) -> list[Committed]:
-    """Make the plans true in one transaction, each under its own lease and epoch; one answer for each plan.
+    """Make the plans true at once, each under its own lease and epoch; one answer for each plan.
 
     Durable when it returns; it refuses to be called in a transaction. Raises what the database raises; then nothing was
     stored, or, if the answer to COMMIT was lost, `advance.is_committed` tells.
@@ -75,6 +75,8 @@ def _commit(commits: Sequence[TurnCommit], lost: set[int], now: datetime, until:
         _remove(live)
         messages = _create(kept, to, now)
         found = _look(kept, now, until)
+        if late := endings.late_orders(live, found):
+            late.alone()
         advance.write(kept, found, now, until)
     _announce(kept, messages, to, now)
     return answers

@@ -6,13 +6,14 @@ or purged goes as a whole: `instances.remove`.)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from orchestrations.engine.state import Status
 from orchestrations.store import sql
 from orchestrations.store.batch import TurnCommit
 from orchestrations.store.claims import ACTIVITY
 from orchestrations.store.inbox import INBOX
+from orchestrations.store.looks import Waiting
 from orchestrations.store.models import HistoryEvent
 
 HISTORY = HistoryEvent._meta.db_table
@@ -56,6 +57,16 @@ def drop_history(ended: Sequence[TurnCommit]) -> sql.Query | None:
         return None
     condition, values = sql.among("instance_id", continued)
     return sql.query(f"DELETE FROM {HISTORY} WHERE {condition} RETURNING sequence", values)
+
+
+def late_orders(commits: Sequence[TurnCommit], found: Mapping[int, Waiting]) -> sql.Query | None:
+    """Remove the orders of management that a commit has found in the inbox of what ends by it: nobody takes them."""
+    ended = [c.key for c in commits if c.status.is_terminal and c.key in found]
+    late = [message.id for key in ended for message in found[key].messages if message.is_control]
+    if not late:
+        return None
+    condition, values = sql.among("id", late)
+    return sql.query(f"DELETE FROM {INBOX} WHERE {condition} RETURNING id", values)
 
 
 STEPS: tuple[Step, ...] = (withdraw_messages, withdraw_activities, drop_history)

@@ -55,10 +55,11 @@ def ensure(name: str) -> int:
 
 
 def name_of(key: int) -> str:
-    """Return the name of a hub; it never changes, so it is asked for once in a process."""
+    """Return the name of a hub; it never changes, so it is remembered once it is committed."""
     name = _names.get(key)
     if name is None:
-        name = _names[key] = TaskHub.objects.values_list("name", flat=True).get(pk=key)
+        name = TaskHub.objects.values_list("name", flat=True).get(pk=key)
+        transaction.on_commit(partial(_remember, name, key))  # its creation may be rolled back
     return name
 
 

@@ -27,6 +27,13 @@ CIRCULAR: list[Any] = []
 CIRCULAR.append(CIRCULAR)
 
 
+def nested_lists(depth: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
 def nested(depth: int) -> str:
     return "[" * depth + "]" * depth
 
@@ -278,6 +285,8 @@ WRONG_STARTS: list[tuple[dict[str, Any], str, str]] = [
     ({"priority": True}, "priority.invalid", "not True"),
     ({"priority": 10**5000}, "priority.invalid", "a whole number from -9 to 9"),
     ({"priority": None}, "priority.invalid", "not None"),
+    ({"priority": nested_lists(100_000)}, "priority.invalid", "not [[[["),
+    ({"if_exists": nested_lists(100_000)}, "if-exists.invalid", "not [[[["),
     ({"input_json": 5}, "json.type", "The input as JSON must be a text, not int"),
     ({"input_json": b"{}"}, "json.type", "not bytes"),
     ({"input_json": "1", "client_input": 2}, "json.type", "The input is given twice"),
@@ -294,7 +303,7 @@ def test_a_start_with_an_argument_of_a_wrong_type_is_refused_with_the_rule(
     assert words in error.message
 
 
-@pytest.mark.parametrize("name", [5, None, "", len])
+@pytest.mark.parametrize("name", [5, None, "", len, nested_lists(100_000)], ids=range(5))
 def test_what_is_no_name_of_an_orchestrator_is_refused(client: DurableClient, name: Any) -> None:
     assert refused(lambda: client.start_new(name)).code == "name.invalid"
 

@@ -53,6 +53,8 @@ def test_none_are_no_work() -> None:
 @pytest.mark.parametrize(
     ("bad", "code"),
     [
+        (lambda: [*ids("a"), "plain"], "start.invalid"),
+        (lambda: [*ids("a"), None], "start.invalid"),
         (lambda: ids("a", "b", "a"), "instance-id.doubled"),
         (lambda: [*ids("a"), StartRequest("plain", "no/slash")], "instance-id.invalid"),
         (lambda: [*ids("a"), StartRequest("nobody_has_this")], "orchestrator.unknown"),

@@ -414,6 +414,20 @@ def assert_carried_out(instance_id: str, expected: str) -> None:
     assert kinds_of(instance_id).count("EventRaised") == 1
 
 
+@pytest.mark.parametrize("order", [_terminate, _suspend])
+def test_an_order_that_reaches_an_instance_as_it_ends_leaves_nothing(order: Callable[[str], None]) -> None:
+    """It is accepted, for the instance is live, but the turn that ends it has been run already."""
+    instance_id = begin_waiting("a")
+    DurableClient().raise_event(instance_id, "a", 1)
+    plans = plan(hold(claim("w").instances))
+    run_beside(lambda: order(instance_id))
+    run_beside(lambda: DurableClient().raise_event(instance_id, "b", 1))
+    (answer,) = commit(plans)
+    assert (answer.is_dropped, answer.is_kept) == (False, False)
+    assert status_of(instance_id) is Status.COMPLETED
+    assert list(InboxMessage.objects.values_list("kind", flat=True)) == ["EventRaised"]
+
+
 @WAYS
 def test_terminating_what_has_just_completed_is_refused(*, is_fast: bool) -> None:
     instance_id = begin_waiting("a")

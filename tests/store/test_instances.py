@@ -142,6 +142,21 @@ def test_a_hub_whose_creation_was_rolled_back_is_created_again() -> None:
     assert Instance.objects.get(instance_id="one").hub.name == "main"
 
 
+def test_a_hub_that_was_seen_in_a_transaction_that_was_rolled_back_is_not_remembered() -> None:
+    def see() -> None:
+        with transaction.atomic():
+            key = TaskHub.objects.create(name="Passing").pk
+            assert hubs.name_of(key) == "Passing"
+            seen.append(key)
+            raise LookupError
+
+    seen: list[int] = []
+    with pytest.raises(LookupError):
+        see()
+    TaskHub.objects.create(pk=seen[0], name="Other")
+    assert hubs.name_of(seen[0]) == "Other"
+
+
 def test_a_hub_is_created_once_by_those_who_serve_it_at_the_same_moment() -> None:
     found = at_once([lambda: hubs.ensure("fresh")] * 4)
     assert not [f for f in found if isinstance(f, BaseException)]
