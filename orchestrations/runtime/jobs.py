@@ -1,29 +1,20 @@
-"""The one callable that RQ may name. Our worker runs it whatever a job names (SEC-20)."""
+"""The one callable that RQ may name, and what our worker does with a hint instead, whatever its job names (SEC-20)."""
 
 from __future__ import annotations
 
-import logging
-
-from orchestrations import telemetry
+from orchestrations.runtime import hints
 from orchestrations.runtime.bursts import Burst
-from orchestrations.runtime.wake import release_token
-from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store.signals import burst_ended
 
-KIND = "work"
 
-
-def run_hint(kind: str, name: str) -> None:
+def run_hint(queue: str) -> None:
     """Refuse to run under a worker that is not ours: it would fork, keep no cache and import names from Redis."""
     raise RuntimeError("Start workers with 'manage.py durable_worker', not with 'rqworker'.")
 
 
-def take_hint(worker: WorkerState, queue: str, kind: object, name: object, burst: Burst) -> None:
-    """Delete the hint's token, then run a burst: whoever found the key had committed before this claim."""
-    if kind != KIND or not isinstance(name, str) or name.rpartition("/")[0] != queue:
-        telemetry.report(telemetry.HINT_REFUSED, level=logging.WARNING, worker=worker.owner, queue=queue)
-        return
-    release_token(name)
+def take_hint(queue: str, token: int, burst: Burst) -> None:
+    """Accept the hint, then run a burst: whoever found the hint on its way had committed before this claim."""
+    hints.accept(queue, token)
     try:
         burst.run()
     finally:

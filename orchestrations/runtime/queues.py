@@ -1,4 +1,4 @@
-"""Queues of hints: their connection, their jobs' body, and how many wait. All contact with RQ's queue is in here."""
+"""Queues of hints: their connection, who listens to them, how many hints wait, and what somebody has damaged there."""
 
 from __future__ import annotations
 
@@ -11,41 +11,17 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError
 from redis.retry import Retry
 from rq import Queue, worker_registration
-from rq.exceptions import DequeueTimeout, NoSuchJobError
-from rq.job import Job
 from rq.serializers import JSONSerializer
-from rq.timeouts import TimerDeathPenalty
 from rq.utils import now
 from rq.worker import BaseWorker
 
 from orchestrations.conf import configured_queue
 
-CALLABLE = "orchestrations.runtime.jobs.run_hint"
-BODY_LIMIT = 4096
-FAILURE_SECONDS = 3600
 COMMAND_SECONDS, CONNECT_SECONDS = 2.0, 1.0
 PROBE, PROBE_MILLISECONDS = "durable:probe", 1000
 WORKER_KEY = "rq:worker:"
 LISTS = (b"list", b"none")
 NEVER = -1
-
-
-class HintJob(Job):
-    """A hint. Its callable is never looked up by name: our worker runs one function whatever Redis says (SEC-20)."""
-
-    def restore(self, raw_data: dict[bytes, bytes]) -> None:
-        """Read the hash, unless it is larger than a hint can be; checked before anything is decompressed.
-
-        Nothing is raised, which would end the worker: what cannot be read is a job without arguments, and refused.
-        """
-        try:
-            if sum(len(value) for value in raw_data.values()) > BODY_LIMIT:
-                raise ValueError(f"larger than {BODY_LIMIT} bytes")
-            super().restore(raw_data)
-        except NoSuchJobError:
-            raise
-        except Exception:
-            self.data = b""
 
 
 @cache
@@ -70,38 +46,7 @@ def subscription() -> Any:
 @cache
 def queue_of(name: str) -> Queue:
     """Return the RQ queue of that name, whether or not the settings list it."""
-    return Queue(name, connection=connection(), serializer=JSONSerializer, job_class=HintJob)
-
-
-def enqueue(queue: str, token: int) -> None:
-    """Put one hint into the queue. Raises what Redis raises."""
-    queue_of(queue).enqueue_call(
-        CALLABLE, args=("work", f"{queue}/{token}"), timeout=-1, result_ttl=0, failure_ttl=FAILURE_SECONDS
-    )
-
-
-def forget(job: Job, queue: Queue) -> None:
-    """Remove all traces of a hint that has been taken."""
-    with queue.connection.pipeline(transaction=False) as pipe:
-        pipe.lrem(queue.intermediate_queue_key, 1, job.id)
-        pipe.delete(job.key)
-        pipe.execute()
-
-
-def take(queue: Queue, seconds: float | None) -> tuple[Job, Queue] | None:
-    """Take the next hint, waiting so long at most (None: not at all). Raises what Redis raises."""
-    try:
-        found: tuple[Job, Queue] | None = Queue.dequeue_any(
-            [queue],
-            seconds,  # type: ignore[arg-type]  # Redis takes fractions
-            connection=queue.connection,
-            job_class=HintJob,
-            serializer=JSONSerializer,
-            death_penalty_class=TimerDeathPenalty,
-        )
-    except DequeueTimeout:
-        return None
-    return found
+    return Queue(name, connection=connection(), serializer=JSONSerializer)
 
 
 def list_worker(worker: BaseWorker, seconds: int) -> None:

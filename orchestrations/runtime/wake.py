@@ -1,8 +1,7 @@
 """Wakes: a hint for each free token of a queue, or an instant to plan for, published to the supervisors.
 
-A wake is coalesced: `SET key NX PX` tells whether a hint is on its way already. A job deletes its token's key before it
-claims, so whoever found the key had committed before that claim. Nothing here raises: Redis being away must not turn a
-committed request into an error, and the sweeper wakes again.
+A wake is coalesced: where a hint is on its way already, it does nothing (see `hints`). Nothing here raises: Redis being
+away must not turn a committed request into an error, and the sweeper wakes again.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from orchestrations import telemetry
 from orchestrations.conf import conf
 from orchestrations.faults import crashpoint
-from orchestrations.runtime import queues
+from orchestrations.runtime import hints, queues
 from orchestrations.store import clock
 
 CHANNEL = "durable:due"
@@ -52,29 +51,9 @@ def wake(queue: str, at: datetime | None = None, *, items: int = 1) -> None:
             _silent_until = clock.monotonic() + SILENT_SECONDS
 
 
-def token_key(queue: str, token: int) -> str:
-    """Return the key that says that a hint with this token is on its way."""
-    return f"durable:wake:{queue}/{token}"
-
-
-def release_token(name: str) -> None:
-    """Delete the key of a hint that has been taken; `name` is `<queue>/<token>`."""
-    queues.connection().delete(f"durable:wake:{name}")
-
-
 def _hint(queue: str, items: int) -> None:
     count = min(math.ceil(items / conf.CLAIM_SIZE), _count_listeners(queue)) if items > conf.CLAIM_SIZE else 1
-    milliseconds = int(conf.WAKE_SECONDS * 1000)
-    if count == 1:
-        free = [0] if queues.connection().set(token_key(queue, 0), 1, nx=True, px=milliseconds) else []
-    else:
-        with queues.connection().pipeline(transaction=False) as pipe:
-            for token in range(count):
-                pipe.set(token_key(queue, token), 1, nx=True, px=milliseconds)
-            free = [token for token, is_set in enumerate(pipe.execute()) if is_set]
-    for token in free:
-        crashpoint("key-set")
-        queues.enqueue(queue, token)
+    hints.offer(queue, range(count), int(conf.WAKE_SECONDS * 1000))
 
 
 def _count_listeners(queue: str) -> int:

@@ -22,8 +22,6 @@ from typing import Any
 from django.db import Error
 from redis import Redis
 from redis.exceptions import RedisError
-from rq.job import Job
-from rq.queue import Queue
 from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
@@ -32,7 +30,7 @@ from orchestrations.authoring.registry import KINDS, registry
 from orchestrations.conf import conf
 from orchestrations.engine.failures import FailureDetails
 from orchestrations.faults import crashpoint
-from orchestrations.runtime import queues, surroundings
+from orchestrations.runtime import hints, queues, surroundings
 from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.jobs import take_hint
 from orchestrations.runtime.retries import through_outage
@@ -68,7 +66,6 @@ class Place:
 class HintWorker(SimpleWorker):
     """Listens to one queue and runs a burst for each hint, until a signal asks it to stop."""
 
-    job_class = queues.HintJob
     state: WorkerState
     place: Place | None = None
     has_failed = False
@@ -78,9 +75,9 @@ class HintWorker(SimpleWorker):
         """Work until a signal asks to stop or the process is to be replaced; with `burst`, until the queue is empty."""
         count = 0
         while not self._is_over():
-            found = self._take(wait=not burst)
-            if found is not None:
-                self.execute_job(*found)
+            job_id = self._take(wait=not burst)
+            if job_id is not None:
+                self._run_hint(job_id)
                 count += 1
             elif burst:
                 break
@@ -92,19 +89,19 @@ class HintWorker(SimpleWorker):
         self._say_goodbye()
         return count > 0
 
-    def execute_job(self, job: Job, queue: Queue) -> None:
+    def _run_hint(self, job_id: bytes) -> None:
         """Run the hint. RQ's results, retries, timeouts and registries are not used."""
         self._enter(State.WORKING)
         crashpoint("popped")
+        queue = self.queues[0].name
+        token = hints.token_of(queue, job_id)
+        burst = Burst(self.state, queue, should_stop=lambda: self._stop_requested)
         try:
-            args = list(job.args or ()) if job.func_name == queues.CALLABLE else []
-        except Exception:
-            args = []
-        kind, name = args if len(args) == 2 else (None, None)
-        burst = Burst(self.state, queue.name, should_stop=lambda: self._stop_requested)
-        try:
-            queues.forget(job, queue)
-            take_hint(self.state, queue.name, kind, name, burst)
+            if token is None:
+                telemetry.report(telemetry.HINT_REFUSED, level=logging.WARNING, worker=self.name, queue=queue)
+                hints.refuse(queue, job_id)
+            else:
+                take_hint(queue, token, burst)
         except Error as error:
             telemetry.report(telemetry.BURST_FAILED, level=logging.ERROR, error=error)
             self._recover(burst)
@@ -127,12 +124,12 @@ class HintWorker(SimpleWorker):
     def _is_over(self) -> bool:
         return self._stop_requested or self.has_failed or self.state.is_spoilt
 
-    def _take(self, *, wait: bool) -> tuple[Job, Queue] | None:
-        """Take the next hint; None if there was none within half a second, or the queue cannot be asked."""
+    def _take(self, *, wait: bool) -> bytes | None:
+        """Take the next job's id; None if there was none within half a second, or the queue cannot be asked."""
         self._enter(State.IDLE)
         try:
             self._stay_listed()
-            return queues.take(self.queues[0], PAUSE_SECONDS if wait else None)
+            return hints.take(self.queues[0].name, PAUSE_SECONDS if wait else None)
         except (RedisError, OSError) as error:
             telemetry.report(telemetry.QUEUE_FAILED, level=logging.WARNING, error=error)
             self._registered_at = 0.0

@@ -1,13 +1,13 @@
 """Redis as the runtime uses it, in memory: keys that lapse, hints in queues, news to the supervisors.
 
-It stands at the lowest seam, `runtime.queues`, so that wakes, tokens and sweepers are the real ones. Everything in it
-may be lost, doubled, late or away.
+It stands at the lowest seam, `runtime.hints` and `runtime.queues`, so that wakes and sweepers are the real ones. All of
+it may be lost, doubled, late or away.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from unittest import mock
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from orchestrations.live import broadcast
-from orchestrations.runtime import queues
+from orchestrations.runtime import hints, queues
 from orchestrations.store import signals
 
 
@@ -54,14 +54,16 @@ class Bus:
     @contextmanager
     def connected(self) -> Iterator[None]:
         """Let the runtime talk to this one until the block ends."""
-        with mock.patch.multiple(
-            queues,
-            connection=lambda: self,
-            subscription=lambda: Subscription(self),
-            enqueue=self.enqueue,
-            count_hints=self._count_hints,
-            heal=self._heal,
-            count_listeners=lambda queue: self._listeners,
+        with (
+            mock.patch.multiple(
+                queues,
+                connection=lambda: self,
+                subscription=lambda: Subscription(self),
+                count_hints=self._count_hints,
+                heal=self._heal,
+                count_listeners=lambda queue: self._listeners,
+            ),
+            mock.patch.multiple(hints, offer=self._offer, accept=self._accept),
         ):
             yield
 
@@ -72,34 +74,28 @@ class Bus:
 
     # --- commands
 
-    def set(self, key: str, value: int, *, nx: bool, px: int) -> bool:
-        """SET NX PX: True if no such key was there."""
-        self.check()
-        if key in self._keys and self._now() < self._keys[key]:
-            return False
-        self._keys[key] = self._now() + timedelta(milliseconds=px)
-        return True
-
-    def delete(self, key: str) -> None:
-        """DEL."""
-        self.check()
-        self._keys.pop(key, None)
-
     def publish(self, channel: str, text: str) -> None:
         """PUBLISH to every subscription."""
         self.check()
         for subscription in self.subscriptions:
             subscription.heard.append(text.encode())
 
-    @contextmanager
-    def pipeline(self, transaction: bool) -> Iterator[Pipeline]:
-        """Collect commands and send them together."""
-        yield Pipeline(self)
-
     def enqueue(self, queue: str, token: int) -> None:
         """Put a hint into a queue."""
         self.check()
         self.hints.setdefault(queue, []).append(token)
+
+    def _offer(self, queue: str, tokens: Sequence[int], milliseconds: int) -> None:
+        self.check()
+        for token in tokens:
+            key = hints.token_key(queue, token)
+            if key not in self._keys or self._now() >= self._keys[key]:
+                self.enqueue(queue, token)
+                self._keys[key] = self._now() + timedelta(milliseconds=milliseconds)
+
+    def _accept(self, queue: str, token: int) -> None:
+        self.check()
+        self._keys.pop(hints.token_key(queue, token), None)
 
     def _count_hints(self, queue: str) -> int:
         self.check()
@@ -122,22 +118,6 @@ class Bus:
         """Let each key that is there live long, as if its hint had been lost and its clock were slow."""
         for key in self._keys:
             self._keys[key] = self._now() + timedelta(seconds=seconds)
-
-
-class Pipeline:
-    """Commands that are sent together."""
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-        self._answers: list[bool] = []
-
-    def set(self, key: str, value: int, *, nx: bool, px: int) -> None:
-        """SET NX PX."""
-        self._answers.append(self._bus.set(key, value, nx=nx, px=px))
-
-    def execute(self) -> list[bool]:
-        """Return the answers."""
-        return self._answers
 
 
 @contextmanager

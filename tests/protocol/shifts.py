@@ -16,7 +16,7 @@ from orchestrations.conf import conf
 from orchestrations.errors import DurableError
 from orchestrations.runtime import surroundings
 from orchestrations.runtime.bursts import Burst
-from orchestrations.runtime.jobs import KIND, take_hint
+from orchestrations.runtime.jobs import take_hint
 from orchestrations.runtime.sweeper import Sweeper
 from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store import clock, hubs, leases
@@ -96,7 +96,7 @@ class Shift:
         """Run a burst; let go of what it held after an error of the database; after a death hire another worker."""
         burst = Burst(self._worker, queue)
         try:
-            self._act(lambda: take_hint(self._worker, queue, KIND, f"{queue}/{token}", burst))
+            self._act(lambda: take_hint(queue, token, burst))
         except DatabaseError:
             self._worker.bodies.clear()
             surroundings.forget(connection)

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from orchestrations.faults import crashpoint
 from orchestrations.runtime import surroundings
 from orchestrations.runtime.bursts import Burst
-from orchestrations.runtime.jobs import KIND, take_hint
+from orchestrations.runtime.jobs import take_hint
 from orchestrations.runtime.retries import through_outage
 from orchestrations.runtime.watch import Watch
 from orchestrations.runtime.worker_state import WorkerState
@@ -123,7 +123,7 @@ class WorkerPlace:
     def _work(self, burst: Burst, state: WorkerState, token: int) -> None:
         """Run the burst; after an error of the database or the queue let go of what it held."""
         try:
-            take_hint(state, self.queue, KIND, f"{self.queue}/{token}", burst)
+            take_hint(self.queue, token, burst)
         except (Error, RedisError) as error:
             is_injected = self.process.suffered or self._world.bus.is_down or isinstance(error, RedisError)
             if not is_injected and not self.process.is_dead:

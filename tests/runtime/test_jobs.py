@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from rq import Queue
 from rq.serializers import JSONSerializer
 
 from orchestrations import activity
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
-from orchestrations.runtime import jobs, queues
+from orchestrations.runtime import hints, jobs, queues
 from orchestrations.runtime.worker import HintWorker, Place
 from orchestrations.store import activities
 from orchestrations.store.models import ActivityTask, Schedule
@@ -51,7 +52,13 @@ def work(worker: HintWorker) -> None:
     worker.work(burst=True, logging_level="ERROR", with_scheduler=False)
 
 
-def put(body: Any, **fields: Any) -> None:
+def hint_again() -> None:
+    """Put the queue's first hint into it, whether or not it is on its way."""
+    queues.connection().delete(hints.token_key(QUEUE, 0))
+    hints.offer(QUEUE, [0], 1000)
+
+
+def put(body: Any, job_id: str | bytes = "foreign", **fields: Any) -> None:
     """Put a job into the queue as somebody with access to Redis can."""
     data = body if isinstance(body, bytes) else zlib.compress(json.dumps(body).encode())
     found: Any = {
@@ -61,8 +68,9 @@ def put(body: Any, **fields: Any) -> None:
         "status": "queued",
         **fields,
     }
-    queues.connection().hset("rq:job:foreign", mapping=found)
-    queues.connection().rpush(f"rq:queue:{QUEUE}", "foreign")
+    key = job_id if isinstance(job_id, bytes) else job_id.encode()
+    queues.connection().hset(b"rq:job:" + key, mapping=found)
+    queues.connection().rpush(f"rq:queue:{QUEUE}", job_id)
 
 
 def begin_again() -> str:
@@ -82,64 +90,81 @@ def test_a_hint_is_run_and_leaves_no_trace(worker: HintWorker) -> None:
 
 NAME = "tests.runtime.test_jobs.touch"
 GOOD = "orchestrations.runtime.jobs.run_hint"
-FOREIGN: dict[str, Any] = {
+HINT = "main-default-0"
+FOREIGN_IDS: dict[str, str | bytes] = {
+    "another job": "5b0c0a4e-5b8a-4d0e-8f0b-0123456789ab",
+    "another queue's": "main-other-0",
+    "no token": "main-default-",
+    "no number": "main-default-x",
+    "no plain number": "main-default-00",
+    "a number of another script": "main-default-\u0663",
+    "a long number": "main-default-" + "9" * 5000,
+    "more than a hint": HINT + "\n",
+    "long": "x" * 1_000_000,
+    "no text": b"\xff\x00",
+    "empty": "",
+}
+BODIES: dict[str, Any] = {
     "a foreign callable": [NAME, None, [], {}],
-    "a foreign callable with a hint's arguments": [NAME, None, ["work", f"{QUEUE}/0"], {}],
-    "another queue": [GOOD, None, ["work", "main.other/0"], {}],
-    "another kind": [GOOD, None, ["purge", f"{QUEUE}/0"], {}],
-    "a name that is no text": [GOOD, None, ["work", 7], {}],
-    "too few arguments": [GOOD, None, ["work"], {}],
-    "too many arguments": [GOOD, None, ["work", f"{QUEUE}/0", 1], {}],
+    "a foreign callable with a hint's arguments": [NAME, None, [QUEUE], {}],
+    "another queue": [GOOD, None, ["main.other"], {}],
     "no list": {"a": 1},
     "no JSON": b"\x80\x04pickle",
     "nothing": b"",
+    "a bomb": zlib.compress(b"\0" * 50_000_000),
+    "large": b"x" * 1_000_000,
 }
+FIELDS = [{"created_at": "yesterday"}, {"timeout": "soon"}, {"status": "unheard of"}, {"dependency_ids": "{"}]
 
 
-@pytest.mark.parametrize("body", FOREIGN.values(), ids=FOREIGN)
-def test_what_is_no_hint_is_refused_and_runs_nothing_and_the_worker_goes_on(worker: HintWorker, body: Any) -> None:
-    instance_id = begin_again()
-    put(body)
-    work(worker)
-    assert TOUCHED == []
-    assert status_of(instance_id) is Status.PENDING
-    put(body)
-    queues.enqueue(QUEUE, 0)
-    work(worker)
-    assert TOUCHED == []
-    assert status_of(instance_id) is Status.COMPLETED
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"description": "x" * 10_000},
-        {"data": zlib.compress(b"\0" * 50_000_000)},
-        {"data": b"x" * 1_000_000},
-        {"created_at": "yesterday"},
-        {"timeout": "soon"},
-        {"status": "unheard of"},
-        {"dependency_ids": "{"},
-    ],
-    ids=["long", "bomb", "large", "bad date", "bad timeout", "bad status", "bad json"],
-)
-def test_a_hash_that_is_too_large_or_damaged_does_not_end_the_worker(
-    worker: HintWorker, fields: dict[str, Any]
+@pytest.mark.parametrize("job_id", FOREIGN_IDS.values(), ids=FOREIGN_IDS)
+def test_what_is_no_hint_is_refused_and_runs_nothing_and_the_worker_goes_on(
+    worker: HintWorker, job_id: str | bytes
 ) -> None:
     instance_id = begin_again()
-    put([GOOD, None, ["work", f"{QUEUE}/0"], {}], **fields)
+    put([NAME, None, [], {}], job_id)
     work(worker)
+    assert TOUCHED == []
     assert status_of(instance_id) is Status.PENDING
-    assert not [key for key in queues.connection().keys("*") if b"foreign" in key]
-    put([GOOD, None, ["work", f"{QUEUE}/0"], {}], **fields)
-    queues.enqueue(QUEUE, 0)
+    assert not [key for key in queues.connection().keys("*") if b"job" in key or b"intermediate" in key]
+    put([NAME, None, [], {}], job_id)
+    hint_again()
+    work(worker)
+    assert TOUCHED == []
+    assert status_of(instance_id) is Status.COMPLETED
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_what_a_forged_hint_names_is_not_even_read(worker: HintWorker, body: Any) -> None:
+    instance_id = begin_again()
+    for fields in ({}, *FIELDS):
+        put(body, HINT, **fields)
+    work(worker)
+    assert TOUCHED == []
+    assert not worker.has_failed
+    assert status_of(instance_id) is Status.COMPLETED
+
+
+def test_a_forged_job_does_not_stand_in_the_way_of_a_hint(worker: HintWorker) -> None:
+    instance_id = begin_again()
+    queues.connection().set(f"rq:job:{HINT}", "no hash")
+    hint_again()
     work(worker)
     assert status_of(instance_id) is Status.COMPLETED
+
+
+def test_rqs_own_tools_see_an_ordinary_job() -> None:
+    DurableClient().start_new("plain")
+    (job,) = queues.queue_of(QUEUE).jobs
+    assert (job.id, job.func_name, job.args, job.origin) == (HINT, GOOD, [QUEUE], QUEUE)
+    assert job.get_status() == "queued"
+    assert job.enqueued_at is not None
+    assert queues.queue_of(QUEUE) in Queue.all(queues.connection(), serializer=JSONSerializer)
 
 
 def test_the_callable_refuses_to_run_under_another_worker() -> None:
     with pytest.raises(RuntimeError, match="durable_worker"):
-        jobs.run_hint("work", f"{QUEUE}/0")
+        jobs.run_hint(QUEUE)
 
 
 # --- the database is away
@@ -201,7 +226,7 @@ def test_a_statement_that_the_database_refuses_once_costs_no_result(
         return real(*args)
 
     monkeypatch.setattr(activities, "settle", settle)
-    queues.enqueue(QUEUE, 0)
+    hint_again()
     work(worker)
     work(worker)
     assert status_of(instance_id) is Status.COMPLETED

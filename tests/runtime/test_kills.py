@@ -46,10 +46,6 @@ def test_a_worker_killed_at_a_point_loses_nothing(point: str, tmp_path: Path) ->
     assert len(set(traces)) == 6
 
 
-def test_a_worker_killed_between_key_and_hint_leaves_a_key_that_lapses(tmp_path: Path) -> None:
-    assert len(set(_finish(tmp_path, "key-set:1:kill"))) == 6
-
-
 @pytest.mark.parametrize(("point", "said"), [("before-commit", "turn.dropped"), ("after-activity", "result.refused")])
 def test_a_zombie_with_old_leases_is_refused(point: str, said: str, tmp_path: Path) -> None:
     """It stops with its supervisor for longer than its lease: the other one goes on, and its own commit is dropped."""

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from orchestrations.client.client import DurableClient
-from orchestrations.runtime import queues, wake
+from orchestrations.runtime import hints, queues, wake
 from orchestrations.runtime.sweeper import Sweeper
 from orchestrations.store import clock
 from orchestrations.store.models import Schedule
@@ -48,7 +48,7 @@ def test_a_sweep_with_nothing_due_wakes_nobody(sweeper: Sweeper) -> None:
 
 def test_a_queue_that_holds_as_many_hints_as_it_has_workers_is_left_alone(sweeper: Sweeper) -> None:
     DurableClient().start_new("plain")
-    queues.connection().delete(wake.token_key(QUEUE, 0))
+    queues.connection().delete(hints.token_key(QUEUE, 0))
     assert sweeper.sweep() == {QUEUE: 1}
     assert count_hints() == 1
 
@@ -56,7 +56,7 @@ def test_a_queue_that_holds_as_many_hints_as_it_has_workers_is_left_alone(sweepe
 def test_a_stuck_key_costs_a_second_and_no_more(sweeper: Sweeper, redis_server: servers.RedisServer) -> None:
     DurableClient().start_new("plain")
     redis_server.flush()
-    queues.connection().set(wake.token_key(QUEUE, 0), 1, px=50)  # its hint was lost between SET and enqueue
+    queues.connection().set(hints.token_key(QUEUE, 0), 1, px=50)  # its hint was lost
     sweeper.sweep()
     assert count_hints() == 0
     deadline = time.monotonic() + 5
@@ -160,11 +160,11 @@ def test_without_redis_it_rests_and_hears_again_when_redis_is_back(
     assert sweeper.seconds_to_next() is not None
 
 
-@pytest.mark.parametrize("key", [f"rq:queue:{QUEUE}", wake.token_key(QUEUE, 0)])
+@pytest.mark.parametrize("key", [f"rq:queue:{QUEUE}", hints.token_key(QUEUE, 0)])
 def test_what_somebody_has_damaged_in_the_queue_is_mended_by_the_next_sweep(sweeper: Sweeper, key: str) -> None:
     DurableClient().start_new("plain")
     queues.connection().flushall()
     queues.connection().set(key, "a text that never lapses")
     sweeper.sweep()
     assert queues.count_hints(QUEUE) == 1
-    assert queues.connection().pttl(wake.token_key(QUEUE, 0)) > 0
+    assert queues.connection().pttl(hints.token_key(QUEUE, 0)) > 0
