@@ -25,7 +25,7 @@ from orchestrations import discovery
 from orchestrations.client import queries
 from orchestrations.client.status import Health
 from orchestrations.conf import default_queue
-from orchestrations.runtime import queues
+from orchestrations.runtime import hints
 
 logger = logging.getLogger("durableweb.health")
 
@@ -96,7 +96,7 @@ def _is_migrated() -> bool:
 
 
 def _can_hint() -> bool:
-    return queues.can_carry(default_queue())
+    return hints.can_carry(default_queue())
 
 
 def _health() -> Health | None:

@@ -9,13 +9,15 @@ import reprlib
 from collections.abc import Sequence
 from typing import Any
 
-SHOWN = 50
+SHOWN = 80
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = SHOWN
 
 
 def shown(value: Any) -> str:
     """Return what somebody gave, short enough for the text of an error, however deep, long or unreadable it is."""
     try:
-        return reprlib.repr(value)[:SHOWN]
+        return _REPR.repr(value)[:SHOWN]
     except Exception:
         return f"<{type(value).__name__} without a readable text>"
 

@@ -94,9 +94,9 @@ class Execution:
     def dump_input(self, kind: type[Scheduled], name: str, value: Any, what: str) -> str | None:
         """Return the text of the next decision's input. Raises `PayloadError`.
 
-        Its bounds do not count where the history holds that decision, with an input that is beyond them too (LIM-1).
-        One that was refused for its size is not in the history: it meets the bounds again, and is refused again, also
-        where the code asked for the same function with less instead.
+        Its bounds do not count where the history holds that decision with this very input (LIM-1). One that was refused
+        for its size is not in the history: it meets the bounds again, and is refused again, also where the code asked
+        for the same function with less instead.
         """
         if value is None:
             return None
@@ -104,9 +104,9 @@ class Execution:
             return payloads.dump(value, what, self._limits.payload)
         except PayloadError:
             held = self.script.first_input(kind, self.next_sequence, name) if self.is_replaying else None
-            if held is None or payloads.fits(held, self._limits.payload):
+            if held is None or held != payloads.dump(value, what, payloads.UNLIMITED):
                 raise
-            return payloads.dump(value, what, payloads.UNLIMITED)
+            return held
 
     # --- decisions
 

@@ -95,11 +95,6 @@ def parse(text: str, what: str = "The input", limits: Limits = DEFAULT_LIMITS) -
         ) from None
 
 
-def fits(text: str, limits: Limits) -> bool:
-    """Tell whether stored text is within the bounds."""
-    return len(text.encode("utf-8", "surrogatepass")) <= limits.bytes and depth_of(text) <= limits.depth
-
-
 def depth_of(text: str) -> int:
     """Return the nesting of JSON text without parsing it, so that hostile depth costs no stack."""
     depth = deepest = 0

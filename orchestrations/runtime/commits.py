@@ -24,9 +24,11 @@ def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str
     After any other error, and where somebody else keeps a row locked, they are tried one by one: the plan that the
     database refuses parks its instance, the one that finds its row locked is dropped, to be turned again later.
 
-    A try whose connection broke may be stored after all, and later: its statement can wait for a lock in the database,
-    which does not notice that nobody listens. So what a later try drops is asked for once more.
+    A try whose connection broke may be stored after all, and later: its statement can wait in the database, which does
+    not notice that nobody listens. So what a later try drops is asked for once more, and one that finds its row locked
+    is not dropped: the lock may be the broken one's.
     """
+    has_broken = False
     for number in range(TRIES):
         try:
             answers = commit.commit_turns(commits, now, conf.LEASE_SECONDS)
@@ -37,13 +39,14 @@ def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str
                 return None
             if retry.is_lock_wait(error) or not retry.is_transient(error):
                 break
+            has_broken |= not retry.is_conflict(error)
             clock.sleep(random.random() * 0.05 * 2**number)
         except DatabaseError as error:
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, plans=len(commits))
             break
         else:
             return answers if number == 0 else _believe(commits, answers)
-    alone = [_commit_alone(one, now, fingerprint) for one in commits]
+    alone = [_commit_alone(one, now, fingerprint, has_broken=has_broken) for one in commits]
     known = [answer for answer in alone if answer is not None]
     return _believe(commits, known) if len(known) == len(alone) else None
 
@@ -51,7 +54,8 @@ def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str
 def _believe(commits: Sequence[TurnCommit], answers: list[Committed]) -> list[Committed] | None:
     """Return the answers of a later try, None if it has dropped a plan because an earlier one was stored meanwhile.
 
-    Such a drop was decided under the instance's lock, and so after whatever the earlier try has stored.
+    The drop was decided under the instance's lock, and so after whatever the earlier try has stored; or by an error
+    that left nothing, where no earlier one is in doubt.
     """
     dropped = [one for one, answer in zip(commits, answers, strict=True) if answer.is_dropped]
     return None if dropped and _are_stored(dropped) else answers
@@ -75,7 +79,7 @@ def _are_stored(commits: Sequence[TurnCommit]) -> bool:
     return True
 
 
-def _commit_alone(one: TurnCommit, now: datetime, fingerprint: str) -> Committed | None:
+def _commit_alone(one: TurnCommit, now: datetime, fingerprint: str, *, has_broken: bool) -> Committed | None:
     dropped = Committed(is_dropped=True, results_in_hand=one.results)
     try:
         return commit.commit_turns([one], now, conf.LEASE_SECONDS)[0]
@@ -85,7 +89,8 @@ def _commit_alone(one: TurnCommit, now: datetime, fingerprint: str) -> Committed
             return None
         if retry.is_transient(error):
             telemetry.report(telemetry.BATCH_SPLIT, level=logging.WARNING, error=error, plans=1)
-            return dropped if retry.is_lock_wait(error) or retry.is_conflict(error) else None  # they left nothing
+            has_left_nothing = retry.is_lock_wait(error) or retry.is_conflict(error)
+            return dropped if has_left_nothing and not has_broken else None
         message = f"What the turn decided cannot be stored ({type(error).__name__}: {error})."
         leases.park(one.held, leases.Mark("payload", message, fingerprint), now)
         return dropped

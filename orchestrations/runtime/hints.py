@@ -17,8 +17,9 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq.utils import now, utcformat
 
-from orchestrations.runtime.queues import connection, queue_of
+from orchestrations.runtime.queues import LISTS, connection, queue_of
 
+PROBE, PROBE_MILLISECONDS = "durable:probe", 1000
 CALLABLE = "orchestrations.runtime.jobs.run_hint"
 FAILURE_SECONDS = 3600
 """For how long RQ keeps a hint that a worker of its own, not ours, has tried to run."""
@@ -27,16 +28,18 @@ _OFFER = """
 redis.pcall('SADD', KEYS[2], KEYS[1])
 for place = 3, #KEYS, 2 do
     local key, job = KEYS[place], KEYS[place + 1]
-    if redis.call('EXISTS', key) == 0 then
+    local left = redis.call('PTTL', key)
+    if left < 0 or left > tonumber(ARGV[1]) then
+        redis.call('RPUSH', KEYS[1], string.sub(job, ARGV[2] + 1))
         redis.call('DEL', job)
         redis.call('HSET', job, unpack(ARGV, 3))
-        redis.call('RPUSH', KEYS[1], string.sub(job, ARGV[2] + 1))
         redis.call('SET', key, 1, 'PX', ARGV[1])
     end
 end
 """
 """RQ's queue, RQ's list of queues, then for each hint its key and its job; how long a key lives, the length of what
-precedes the id in a job's key, the job's fields. What may find something damaged there comes first."""
+precedes the id in a job's key, the job's fields. What may find something damaged there comes first. A key that would
+live longer than one of ours, or for ever, is not ours."""
 
 
 def token_key(queue: str, token: int) -> str:
@@ -47,7 +50,8 @@ def token_key(queue: str, token: int) -> str:
 def offer(queue: str, tokens: Sequence[int], milliseconds: int) -> None:
     """Put the hints into the queue, but for those that are on their way; forget in so many milliseconds that they are.
 
-    One round trip; each hint is there with its key or not at all. Raises what Redis raises.
+    One round trip; each hint is there with its key or not at all. A hint that has waited for longer than its key has
+    lived may be there twice, and RQ's tools see one of them only. Raises what Redis raises.
     """
     keys = [queue_of(queue).key, Queue.redis_queues_keys]
     for token in tokens:
@@ -55,6 +59,16 @@ def offer(queue: str, tokens: Sequence[int], milliseconds: int) -> None:
     moment = utcformat(now())
     fields = [*_fields(queue), "created_at", moment, "enqueued_at", moment]
     _script()(keys=keys, args=[milliseconds, len(Job.redis_job_namespace_prefix), *fields], client=connection())
+
+
+def can_carry(queue: str) -> bool:
+    """Tell whether a hint for the queue can be written now. Raises what Redis raises, for instance when it is full."""
+    with connection().pipeline(transaction=False) as pipe:
+        pipe.set(PROBE, 1, px=PROBE_MILLISECONDS)
+        pipe.type(queue_of(queue).key)
+        _, kind = pipe.execute()
+    offer(queue, (), PROBE_MILLISECONDS)
+    return kind in LISTS
 
 
 def take(queue: str, seconds: float | None) -> bytes | None:

@@ -18,10 +18,8 @@ from rq.worker import BaseWorker
 from orchestrations.conf import configured_queue
 
 COMMAND_SECONDS, CONNECT_SECONDS = 2.0, 1.0
-PROBE, PROBE_MILLISECONDS = "durable:probe", 1000
 WORKER_KEY = "rq:worker:"
 LISTS = (b"list", b"none")
-NEVER = -1
 
 
 @cache
@@ -85,29 +83,18 @@ def count_listeners(queue: str) -> int:
     return int(BaseWorker.count(queue=queue_of(queue)))
 
 
-def can_carry(queue: str) -> bool:
-    """Tell whether a hint for the queue can be written now. Raises what Redis raises, for instance when it is full."""
-    with connection().pipeline(transaction=False) as pipe:
-        pipe.set(PROBE, 1, px=PROBE_MILLISECONDS)
-        pipe.type(queue_of(queue).key)
-        _, kind = pipe.execute()
-    return kind in LISTS
-
-
-def heal(queue: str, wake_key: str) -> list[str]:
-    """Remove what somebody has damaged: a queue that is no list, a wake key that never lapses. Return their names.
+def heal(queue: str) -> list[str]:
+    """Remove a queue that somebody has damaged: it is no list. Return what was removed.
 
     Nothing is lost by it: hints say only that it is worth asking the database.
     """
     found = queue_of(queue)
+    keys = found.key, found.intermediate_queue_key
     with connection().pipeline(transaction=False) as pipe:
-        pipe.type(found.key)
-        pipe.type(found.intermediate_queue_key)
-        pipe.pttl(wake_key)
-        kind, kind_between, left = pipe.execute()
-    damaged = [key for key, k in ((found.key, kind), (found.intermediate_queue_key, kind_between)) if k not in LISTS]
-    if left == NEVER:
-        damaged.append(wake_key)
+        for key in keys:
+            pipe.type(key)
+        kinds = pipe.execute()
+    damaged = [key for key, kind in zip(keys, kinds, strict=True) if kind not in LISTS]
     if damaged:
         connection().delete(*damaged)
     return damaged

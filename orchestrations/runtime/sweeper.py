@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from orchestrations import telemetry
 from orchestrations.conf import conf
-from orchestrations.runtime import hints, queues
+from orchestrations.runtime import queues
 from orchestrations.runtime.wake import CHANNEL, wake
 from orchestrations.store import clock, due
 
@@ -94,7 +94,7 @@ class Sweeper:
     def _is_full(self, queue: str) -> bool:
         """Tell whether as many hints wait in the queue as it has workers; what somebody has damaged there is mended."""
         try:
-            if damaged := queues.heal(queue, hints.token_key(queue, 0)):
+            if damaged := queues.heal(queue):
                 telemetry.report(telemetry.QUEUE_HEALED, level=logging.WARNING, queue=queue, keys=damaged)
             return queues.count_hints(queue) >= max(1, queues.count_listeners(queue))
         except (RedisError, OSError):

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from orchestrations.engine.events import TaskCompleted, TaskFailed, TaskScheduled
 from orchestrations.engine.state import Status
-from orchestrations.store import clock, guarded, inbox, instances, sql
+from orchestrations.store import clock, conditions, guarded, inbox, instances, sql
 from orchestrations.store.claimed import ClaimedActivity
 from orchestrations.store.claims import ACTIVITY
 from orchestrations.store.guarded import Write
@@ -210,8 +210,8 @@ def block(activity: ClaimedActivity, owner: str) -> None:
 
 def _held(activities: Sequence[ClaimedActivity], owner: str, *, in_order: bool = True) -> tuple[str, list[Any]]:
     """Return a condition for those that are still the owner's; `in_order` it locks them by id, as everybody does."""
-    condition, values = sql.among_rows("id, lease_epoch", [(a.id, a.epoch) for a in activities], ("int", "int"))
+    condition, values = conditions.among_rows("id, lease_epoch", [(a.id, a.epoch) for a in activities], ("int", "int"))
     condition = f"{condition} AND lease_owner = %s"
     if in_order and sql.is_postgres():
-        condition = f"id IN (SELECT id FROM {ACTIVITY} WHERE {condition} ORDER BY id FOR UPDATE)"
+        condition = conditions.chosen("id", f"SELECT id FROM {ACTIVITY} WHERE {condition} ORDER BY id FOR UPDATE")
     return condition, [*values, owner]

@@ -118,9 +118,10 @@ def insert_all(news: Sequence[NewInstance]) -> dict[tuple[int, str], int]:
         made = [{**row, "instance_id": found[new.key]} for row, new in zip(rows, news, strict=True) if new.key in found]
         sql.insert(_SCHEDULES, made)
         sql.insert(MESSAGES, made)
+    names = hubs.names_of(new.hub_id for new in news)
     for new in news:
         if new.key in found:
-            announce_change(hubs.name_of(new.hub_id), new.instance_id, 1)
+            announce_change(names[new.hub_id], new.instance_id, 1)
     return found
 
 

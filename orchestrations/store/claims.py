@@ -15,7 +15,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from orchestrations.engine.state import InstanceFacts, Status
-from orchestrations.store import codec, hubs, sql
+from orchestrations.store import codec, conditions, hubs, sql
 from orchestrations.store.claimed import ClaimedActivity, ClaimedInstance, ScheduleRow, read_schedule, schedule_columns
 from orchestrations.store.inbox import SCHEDULE
 from orchestrations.store.instances import INSTANCE
@@ -114,7 +114,7 @@ def _lease_instances(
     queue: str, owner: str, limits: ClaimLimits, now: datetime, until: datetime
 ) -> list[tuple[ScheduleRow, str | None]]:
     """Take a lost instance alone; none while a lost activity waits to be taken alone; else what is due."""
-    lock = sql.locking("FOR NO KEY UPDATE SKIP LOCKED")
+    lock = conditions.locking("FOR NO KEY UPDATE SKIP LOCKED")
     unknown, excluded = _without("capability", limits.unknown_capabilities)
     fresh = (
         f"SELECT instance_id FROM {SCHEDULE} WHERE queue = %s AND due_at <= %s AND lease_until IS NULL{unknown}"
@@ -125,7 +125,7 @@ def _lease_instances(
         head = (
             f"WITH lost AS (SELECT instance_id FROM {SCHEDULE} WHERE queue = %s AND lease_until <= %s"
             f" ORDER BY lease_until LIMIT 1{lock}), lost_activity AS (SELECT id FROM {ACTIVITY} WHERE queue = %s"
-            f" AND lease_until <= %s ORDER BY lease_until LIMIT 1{sql.locking('FOR UPDATE SKIP LOCKED')}),"
+            f" AND lease_until <= %s ORDER BY lease_until LIMIT 1{conditions.locking('FOR UPDATE SKIP LOCKED')}),"
             f" fresh AS ({fresh})"
         )
         picked = (
@@ -139,7 +139,7 @@ def _lease_instances(
     rows = sql.fetch(
         f"{head} UPDATE {SCHEDULE} SET lease_owner = %s, lease_until = %s, lease_epoch = lease_epoch + 1,"
         f" losses = losses + CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END"
-        f" WHERE instance_id IN ({picked}) RETURNING {_SCHEDULE_COLUMNS}, {facts}",
+        f" WHERE {conditions.chosen('instance_id', picked)} RETURNING {_SCHEDULE_COLUMNS}, {facts}",
         [*parameters, owner, until],
     )
     return [(read_schedule(row[:-1]), row[-1]) for row in rows]
@@ -166,18 +166,19 @@ def _read(
     facts = [json.loads(text) for _, text in rows if text is not None]
     queries = [activities] if activities else []
     if schedules and not facts:
-        condition, values = sql.among("id", [schedule.instance_id for schedule in schedules])
+        condition, values = conditions.among("id", [schedule.instance_id for schedule in schedules])
         queries.append(sql.query(f"SELECT {', '.join(_FACTS)} FROM {INSTANCE} WHERE {condition}", values))
     answers = sql.gather(queries)
     taken = answers.pop(0) if activities else []
     by_key = {row[0]: dict(zip(_FACTS, row, strict=True)) for row in [*facts, *(answers[0] if answers else [])]}
+    names = hubs.names_of([*(one["hub_id"] for one in by_key.values()), *(row[10] for row in taken)])
     return (
-        [_read_instance(schedule, by_key[schedule.instance_id]) for schedule in schedules],
-        sorted(map(_read_activity, taken), key=lambda activity: activity.id),
+        [_read_instance(schedule, by_key[schedule.instance_id], names) for schedule in schedules],
+        sorted((_read_activity(row, names) for row in taken), key=lambda activity: activity.id),
     )
 
 
-def _read_instance(schedule: ScheduleRow, facts: Mapping[str, Any]) -> ClaimedInstance:
+def _read_instance(schedule: ScheduleRow, facts: Mapping[str, Any], names: Mapping[int, str]) -> ClaimedInstance:
     parent = facts["parent_id"], facts["parent_execution"], facts["parent_sequence"], facts["parent_attempt"]
     return ClaimedInstance(
         row=schedule,
@@ -190,7 +191,7 @@ def _read_instance(schedule: ScheduleRow, facts: Mapping[str, Any]) -> ClaimedIn
             tags=codec.read_tags(facts["tags"]),
             parent=codec.parent_of(*parent),
         ),
-        hub=hubs.name_of(facts["hub_id"]),
+        hub=names[facts["hub_id"]],
         hub_id=facts["hub_id"],
         depth=facts["depth"],
         parent=facts["parent_id"],
@@ -202,7 +203,7 @@ def _read_instance(schedule: ScheduleRow, facts: Mapping[str, Any]) -> ClaimedIn
 def _lease_activities(
     queue: str, owner: str, limits: ClaimLimits, now: datetime, until: datetime, *, may_take_lost: bool
 ) -> sql.Query:
-    lock = sql.locking("FOR UPDATE SKIP LOCKED")
+    lock = conditions.locking("FOR UPDATE SKIP LOCKED")
     unknown, excluded = _without("name", limits.unknown_activities)
     due = (
         f"SELECT id, due_at, size, name FROM {ACTIVITY}"
@@ -226,7 +227,7 @@ def _lease_activities(
     return sql.query(
         f"{head} UPDATE {ACTIVITY} SET lease_owner = %s, lease_until = %s, lease_epoch = lease_epoch + 1,"
         " losses = losses + CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END"
-        f" WHERE id IN ({picked})"
+        f" WHERE {conditions.chosen('id', picked)}"
         " RETURNING id, lease_epoch, instance_id, execution, sequence, attempt, name, input, queue, losses,"
         f" (SELECT i.hub_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id) AS hub,"
         f" (SELECT i.instance_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id) AS called",
@@ -234,9 +235,9 @@ def _lease_activities(
     )
 
 
-def _read_activity(row: tuple[Any, ...]) -> ClaimedActivity:
+def _read_activity(row: tuple[Any, ...], names: Mapping[int, str]) -> ClaimedActivity:
     activity = ClaimedActivity(*row[:10])
-    activity.hub, activity.instance_id = hubs.name_of(row[10]), row[11]
+    activity.hub, activity.instance_id = names[row[10]], row[11]
     return activity
 
 

@@ -1,6 +1,6 @@
 """The commit of turns: the transaction that makes plans true. Its order is its specification:
 
-    lock → check → what goes away → what comes → one look → update
+    lock → check → what goes away → what comes → one look → late orders go → update
 
 Each arrow is there for a reason, and has a test.
 
@@ -13,6 +13,7 @@ Each arrow is there for a reason, and has a test.
 - *messages in the order of the code, the outcome last*: a parent hears all that its child has sent before its end.
 - *what comes before the look*: a turn's own messages and those of batch-mates are seen by it.
 - *look after lock*: who delivers must have had the lock, so what the look does not see finds our row as we leave it.
+- *look before late orders go*: management that has come since the turn, to what ends by it, has nobody to take it.
 - *update last*: `due_at` and the lease say what the look has found.
 
 A plan whose lease, message or result was lost is dropped, the others are committed; an instance whose plan was dropped
@@ -30,6 +31,7 @@ from orchestrations.store import (
     activities,
     advance,
     children,
+    conditions,
     endings,
     fast_path,
     inbox,
@@ -103,7 +105,7 @@ def _remove(commits: Sequence[TurnCommit]) -> None:
 def _consumption(consumed: Mapping[int, int]) -> list[sql.Query]:
     if not consumed:
         return []
-    condition, values = sql.among("id", list(consumed))
+    condition, values = conditions.among("id", list(consumed))
     return [sql.query(f"DELETE FROM {inbox.INBOX} WHERE {condition} RETURNING id", values)]
 
 
@@ -117,9 +119,9 @@ def _withdrawal(commits: Sequence[TurnCommit], consumed: Mapping[int, int]) -> l
     ]
     if not timers:
         return []
-    condition, values = sql.among_rows("instance_id, sender, sender_sequence", timers, ("int", "text", "int"))
+    condition, values = conditions.among_rows("instance_id, sender, sender_sequence", timers, ("int", "text", "int"))
     if consumed:
-        taken, keys = sql.among("id", list(consumed))
+        taken, keys = conditions.among("id", list(consumed))
         condition, values = f"{condition} AND NOT {taken}", [*values, *keys]
     return [sql.query(f"DELETE FROM {inbox.INBOX} WHERE {condition} RETURNING id", values)]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from orchestrations.engine.state import Status
-from orchestrations.store import sql
+from orchestrations.store import conditions, sql
 from orchestrations.store.batch import TurnCommit
 from orchestrations.store.claims import ACTIVITY
 from orchestrations.store.inbox import INBOX
@@ -33,10 +33,10 @@ def withdraw_messages(ended: Sequence[TurnCommit]) -> sql.Query | None:
     if not seen:
         return None
     keys = [(c.key, c.held.facts.execution_id) for c in seen]
-    condition, values = sql.among_rows("instance_id, execution", keys, ("int", "text"))
+    condition, values = conditions.among_rows("instance_id, execution", keys, ("int", "text"))
     consumed = [key for c in seen for key in c.consumed]
     if consumed:  # their rows are counted where they are consumed
-        taken, keys_taken = sql.among("id", consumed)
+        taken, keys_taken = conditions.among("id", consumed)
         condition, values = f"{condition} AND NOT {taken}", [*values, *keys_taken]
     return sql.query(f"DELETE FROM {INBOX} WHERE {condition} AND NOT is_control RETURNING id", values)
 
@@ -46,7 +46,7 @@ def withdraw_activities(ended: Sequence[TurnCommit]) -> sql.Query | None:
     terminated = [c.key for c in ended if c.status is Status.TERMINATED and c.held.row.position]
     if not terminated:
         return None
-    condition, values = sql.among("instance_id", terminated)
+    condition, values = conditions.among("instance_id", terminated)
     return sql.query(f"DELETE FROM {ACTIVITY} WHERE {condition} AND lease_until IS NULL RETURNING id", values)
 
 
@@ -55,18 +55,21 @@ def drop_history(ended: Sequence[TurnCommit]) -> sql.Query | None:
     continued = [c.key for c in ended if c.plan and c.plan.next_execution and c.held.row.position]
     if not continued:
         return None
-    condition, values = sql.among("instance_id", continued)
+    condition, values = conditions.among("instance_id", continued)
     return sql.query(f"DELETE FROM {HISTORY} WHERE {condition} RETURNING sequence", values)
 
 
 def late_orders(commits: Sequence[TurnCommit], found: Mapping[int, Waiting]) -> sql.Query | None:
-    """Remove the orders of management that a commit has found in the inbox of what ends by it: nobody takes them."""
+    """Remove the orders of management that have reached what ends by the commit: nobody takes them any more.
+
+    One may bear an instant after the look's, whose clock was read before the lock was waited for.
+    """
     ended = [c.key for c in commits if c.status.is_terminal and c.key in found]
-    late = [message.id for key in ended for message in found[key].messages if message.is_control]
+    late = [key for key in ended if found[key].later or any(message.is_control for message in found[key].messages)]
     if not late:
         return None
-    condition, values = sql.among("id", late)
-    return sql.query(f"DELETE FROM {INBOX} WHERE {condition} RETURNING id", values)
+    condition, values = conditions.among("instance_id", late)
+    return sql.query(f"DELETE FROM {INBOX} WHERE {condition} AND is_control RETURNING id", values)
 
 
 STEPS: tuple[Step, ...] = (withdraw_messages, withdraw_activities, drop_history)

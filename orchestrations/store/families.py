@@ -9,7 +9,7 @@ from orchestrations.engine import payloads
 from orchestrations.engine.events import ChildOutcome, ExecutionTerminated, SubOrchestrationInstanceFailed
 from orchestrations.engine.failures import FailureDetails
 from orchestrations.engine.state import LIVE
-from orchestrations.store import inbox, sql
+from orchestrations.store import conditions, inbox, sql
 from orchestrations.store.inbox import NewMessage
 from orchestrations.store.instances import INSTANCE
 
@@ -19,7 +19,7 @@ _LIVE = ", ".join(f"'{status}'" for status in sorted(LIVE))
 def live_below(instances: Sequence[int]) -> dict[int, list[int]]:
     """Return instance → the nearest live instances below it: those under an ended one count, those under a live one
     are its own to end. One statement."""
-    condition, values = sql.among("parent_id", instances)
+    condition, values = conditions.among("parent_id", instances)
     rows = sql.fetch(
         f"WITH RECURSIVE family(root, id, status) AS (SELECT parent_id, id, status FROM {INSTANCE} WHERE {condition}"
         f" UNION ALL SELECT f.root, i.id, i.status FROM family f JOIN {INSTANCE} i ON i.parent_id = f.id"

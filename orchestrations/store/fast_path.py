@@ -14,7 +14,7 @@ from datetime import datetime
 
 from orchestrations.engine.plan import TurnPlan
 from orchestrations.engine.state import Status
-from orchestrations.store import activities, advance, guarded, inbox, looks, outbox, shares, sql
+from orchestrations.store import activities, advance, conditions, guarded, inbox, looks, outbox, shares
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit, announce
 from orchestrations.store.guarded import Write
@@ -60,7 +60,9 @@ def _is_simple(c: TurnCommit, now: datetime) -> bool:
     plan, held = c.plan, c.held
     if plan is None or held.inbox is None or not c.ran_code or held.row.blocked or _reaches_out(c, plan):
         return False
-    if held.facts.status not in _BEFORE or plan.status not in _AFTER or (plan.is_terminal and plan.leaves_open):
+    if held.facts.status not in _BEFORE or plan.status not in _AFTER:
+        return False
+    if plan.is_terminal and (plan.leaves_open or held.inbox.later):
         return False
     instants = [timer.fire_at for timer in plan.timers]
     instants += [held.inbox.later] if held.inbox.later else []
@@ -90,7 +92,7 @@ def _removals(commits: Sequence[TurnCommit]) -> list[Write]:
     found: list[Write] = []
     consumed = [key for c in commits for key in c.consumed]
     if consumed:
-        condition, values = sql.among("id", consumed)
+        condition, values = conditions.among("id", consumed)
         found.append(guarded.delete(inbox.INBOX, condition, values, len(consumed)))
     results: list[Result] = [result for c in commits for result in c.results]
     if results:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrations.store import sql
+from orchestrations.store import conditions, sql
 from orchestrations.store.claimed import ClaimedInstance
 from orchestrations.store.models import HistoryEvent
 
@@ -17,7 +17,7 @@ def load(held: Sequence[ClaimedInstance]) -> dict[int, list[str]]:
     if not held:
         return found
     keys = [(one.row.instance_id, one.row.execution) for one in held]
-    condition, values = sql.among_rows("instance_id, execution", keys, ("int", "text"))
+    condition, values = conditions.among_rows("instance_id, execution", keys, ("int", "text"))
     rows = sql.fetch(
         f"SELECT instance_id, body FROM {HISTORY} WHERE {condition} ORDER BY instance_id, sequence", values
     )

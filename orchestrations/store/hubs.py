@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import partial
 
 from django.db import connection, transaction
@@ -61,6 +62,11 @@ def name_of(key: int) -> str:
         name = TaskHub.objects.values_list("name", flat=True).get(pk=key)
         transaction.on_commit(partial(_remember, name, key))  # its creation may be rolled back
     return name
+
+
+def names_of(keys: Iterable[int]) -> dict[int, str]:
+    """Return the names of the hubs, each asked for once at most."""
+    return {key: name_of(key) for key in set(keys)}
 
 
 def check_name(name: str) -> None:

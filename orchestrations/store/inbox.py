@@ -17,7 +17,7 @@ from orchestrations.engine.events import (
     ExecutionTerminated,
     HistoryEvent,
 )
-from orchestrations.store import codec, sql
+from orchestrations.store import codec, conditions, sql
 from orchestrations.store.models import Gate, InboxMessage, Instance, Schedule, TaskHub
 from orchestrations.store.signals import announce_work
 
@@ -120,10 +120,10 @@ def send(messages: Sequence[NewMessage], targets: dict[int, Target], now: dateti
 
 def lock(instances: Iterable[int]) -> dict[int, Target]:
     """Lock the instances in id order, and return those that exist. What is read later in the transaction is current."""
-    condition, values = sql.among("instance_id", sorted(set(instances)))
+    condition, values = conditions.among("instance_id", sorted(set(instances)))
     rows = sql.fetch(
         f"SELECT {_COLUMNS} FROM {SCHEDULE} s WHERE {condition} ORDER BY s.instance_id"
-        + sql.locking("FOR NO KEY UPDATE"),
+        + conditions.locking("FOR NO KEY UPDATE"),
         values,
     )
     return {row[0]: _target(row) for row in rows}
@@ -136,7 +136,7 @@ def lock_named(hub: str, instance_id: str) -> Target | None:
     rows = sql.fetch(
         f"SELECT {_COLUMNS} FROM {SCHEDULE} s JOIN {Instance._meta.db_table} i ON i.id = s.instance_id"
         f" JOIN {TaskHub._meta.db_table} h ON h.id = i.hub_id WHERE h.name = %s AND i.instance_id = %s"
-        + sql.locking("FOR NO KEY UPDATE OF s"),
+        + conditions.locking("FOR NO KEY UPDATE OF s"),
         [hub, instance_id],
     )
     if not rows and (again := _find_again(hub, instance_id)):

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from orchestrations.engine.state import Status
 from orchestrations.errors import InstanceNotFoundError, WrongStatusError
-from orchestrations.store import codec, inbox, sql
+from orchestrations.store import codec, conditions, inbox, sql
 from orchestrations.store.inbox import Target
 from orchestrations.store.models import (
     ActivityTask,
@@ -33,10 +33,10 @@ def remove(instances: Sequence[int]) -> None:
     for key in sorted(instances, reverse=True):  # one by one, from below: a parent may be among those that go
         above = f"(SELECT p.parent_id FROM {INSTANCE} p WHERE p.id = %s)"
         sql.run(f"UPDATE {INSTANCE} SET parent_id = {above} WHERE parent_id = %s", [key, key])
-    condition, values = sql.among("instance_id", instances)
+    condition, values = conditions.among("instance_id", instances)
     for model in (HistoryEvent, InboxMessage, EventReceipt, ActivityTask, Payload, Schedule):
         sql.run(f"DELETE FROM {model._meta.db_table} WHERE {condition}", values)
-    condition, values = sql.among("id", instances)
+    condition, values = conditions.among("id", instances)
     sql.run(f"DELETE FROM {INSTANCE} WHERE {condition}", values)
 
 
@@ -54,7 +54,7 @@ class Known:
 
 def find_all(ids: Iterable[tuple[int, str]]) -> dict[tuple[int, str], Known]:
     """Return (hub, instance id) → what is known of it, of those that exist. One statement."""
-    condition, values = sql.among_rows("hub_id, instance_id", sorted(set(ids)), ("int", "text"))
+    condition, values = conditions.among_rows("hub_id, instance_id", sorted(set(ids)), ("int", "text"))
     rows = sql.fetch(
         "SELECT hub_id, instance_id, id, status, parent_id, parent_execution, parent_sequence, parent_attempt"
         f" FROM {INSTANCE} WHERE {condition}",

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
-from orchestrations.store import inbox, looks, processes, sql
+from orchestrations.store import conditions, inbox, looks, processes, sql
 from orchestrations.store.advance import gate_of
 from orchestrations.store.claimed import ClaimedInstance
 from orchestrations.store.claims import ACTIVITY
@@ -120,7 +120,7 @@ def lose(owner: str, instances: Collection[int] | None, activities: Collection[i
             guilty = [key for key in held if blamed is None or key in blamed]
             rows += _let_go(table, [key for key in held if key not in set(guilty)])
             if guilty:
-                condition, values = sql.among(_KEYS[table], guilty)
+                condition, values = conditions.among(_KEYS[table], guilty)
                 statement = f"UPDATE {table} SET lease_until = %s WHERE {condition} RETURNING queue, due_at"
                 rows += sql.fetch(statement, [now, *values])
             found.append(guilty)
@@ -135,18 +135,16 @@ def renew(owners: Sequence[str], running: Sequence[tuple[int, str]], now: dateti
     Rows that are locked are skipped: who locked them leaves them two thirds of a lease at least, or gives them back.
     """
     until = now + timedelta(seconds=seconds)
-    conditions: list[tuple[str, tuple[str, list[Any]]]] = []
+    wanted: list[tuple[str, tuple[str, list[Any]]]] = []
     if owners:
-        conditions += [(table, sql.among("lease_owner", owners)) for table in (SCHEDULE, ACTIVITY)]
+        wanted += [(table, conditions.among("lease_owner", owners)) for table in (SCHEDULE, ACTIVITY)]
     if running:
-        conditions.append((ACTIVITY, sql.among_rows("id, lease_owner", running, ("int", "text"))))
-    for table, (condition, parameters) in conditions:
-        key, lock = _KEYS[table], sql.locking(f"{_LOCKS[table]} SKIP LOCKED")
-        sql.run(
-            f"UPDATE {table} SET lease_until = %s WHERE {key} IN (SELECT {key} FROM {table}"
-            f" WHERE {condition} AND lease_until > %s{lock})",
-            [until, *parameters, now],
-        )
+        wanted.append((ACTIVITY, conditions.among_rows("id, lease_owner", running, ("int", "text"))))
+    for table, (condition, parameters) in wanted:
+        key, lock = _KEYS[table], conditions.locking(f"{_LOCKS[table]} SKIP LOCKED")
+        alive = f"SELECT {key} FROM {table} WHERE {condition} AND lease_until > %s{lock}"
+        statement = f"UPDATE {table} SET lease_until = %s WHERE {conditions.chosen(key, alive)}"
+        sql.run(statement, [until, *parameters, now])
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +224,7 @@ def retry_blocked(fingerprint: str, now: datetime) -> int:
 def _lock_held(table: str, owner: str) -> list[int]:
     """Lock what the owner holds, in key order: else this and a commit could wait for each other. Return the keys."""
     key = _KEYS[table]
-    statement = f"SELECT {key} FROM {table} WHERE {HELD} ORDER BY {key}{sql.locking(_LOCKS[table])}"
+    statement = f"SELECT {key} FROM {table} WHERE {HELD} ORDER BY {key}{conditions.locking(_LOCKS[table])}"
     return [found for (found,) in sql.fetch(statement, [owner])]
 
 
@@ -234,7 +232,7 @@ def _let_go(table: str, keys: Sequence[int]) -> list[tuple[Any, ...]]:
     """Free rows that are locked already."""
     if not keys:
         return []
-    condition, values = sql.among(_KEYS[table], keys)
+    condition, values = conditions.among(_KEYS[table], keys)
     statement = f"UPDATE {table} SET lease_owner = '', lease_until = NULL WHERE {condition} RETURNING queue, due_at"
     return sql.fetch(statement, values)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrations.engine.events import ExecutionStarted
 from orchestrations.engine.state import Status
-from orchestrations.store import sql
+from orchestrations.store import conditions, sql
 from orchestrations.store.inbox import INBOX
 
 START = ExecutionStarted.__name__
@@ -98,13 +98,13 @@ def question(questions: Sequence[Question], now: datetime) -> sql.Query:
     columns = "m.instance_id, m.id, m.not_before, m.execution, m.kind, m.is_control, m.body"
     parts, parameters = [], []
     for most in sorted({q.most for q in questions} - {0}):
-        keys, values = sql.keys("instance", [q.instance for q in questions if q.most == most])
+        keys, values = conditions.keys("instance", [q.instance for q in questions if q.most == most])
         parts.append(
             f"SELECT {columns} FROM (SELECT k.instance, {_cut(most)} AS cut FROM ({keys}) k) b"
             f" JOIN {INBOX} m ON m.instance_id = b.instance AND m.not_before IS NULL AND m.id < b.cut"
         )
         parameters += values
-    keys, values = sql.keys("instance", [q.instance for q in questions])
+    keys, values = conditions.keys("instance", [q.instance for q in questions])
     parts.append(
         f"SELECT {columns} FROM ({keys}) k JOIN {INBOX} m ON m.instance_id = k.instance AND m.not_before <= %s"
     )
@@ -112,7 +112,7 @@ def question(questions: Sequence[Question], now: datetime) -> sql.Query:
     for is_suspended, condition in ((False, ""), (True, " AND l.is_control")):
         chosen = [q.instance for q in questions if (q.status is Status.SUSPENDED) is is_suspended]
         if chosen:
-            keys, values = sql.keys("instance", chosen)
+            keys, values = conditions.keys("instance", chosen)
             whose = f"l.instance_id = k.instance AND l.not_before > %s{condition}"
             later = f"SELECT min(l.not_before) FROM {INBOX} l WHERE {whose}"
             parts.append(

@@ -22,8 +22,7 @@ Row = Mapping[str, Any]
 CHUNK_VALUES = 30_000
 """How many values a statement of SQLite may have; by default it takes 32,766."""
 
-UNKNOWN_LENGTH = 10  # for which PostgreSQL takes the length of an array that is a parameter
-_TYPES = {"int": "bigint", "text": "text", "time": "timestamptz", "bool": "boolean"}
+TYPES = {"int": "bigint", "text": "text", "time": "timestamptz", "bool": "boolean"}
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 
 
@@ -37,7 +36,7 @@ class Columns:
         self.table = model._meta.db_table
         self.names = tuple(types)
         self.key = self.names[0]
-        declared = ", ".join(f"{name} {_TYPES[kind]}" for name, kind in types.items())
+        declared = ", ".join(f"{name} {TYPES[kind]}" for name, kind in types.items())
         self.recordset = f"SELECT * FROM json_to_recordset(%s) AS rows({declared})"
 
     def subset(self, names: tuple[str, ...]) -> Columns:
@@ -210,42 +209,6 @@ def run(statement: str, parameters: Sequence[Any]) -> int:
         return int(cursor.rowcount)
 
 
-def among(column: str, values: Sequence[Any]) -> tuple[str, list[Any]]:
-    """Return a condition that `column` is one of `values`, and its parameters."""
-    if len(values) == 1:
-        return f"{column} = %s", list(values)
-    if is_postgres():
-        return f"{column} = ANY(%s::{'bigint' if isinstance(values[0], int) else 'text'}[])", [_array(values)]
-    return f"{column} IN ({', '.join(['%s'] * len(values))})", list(values)
-
-
-def among_rows(columns: str, rows: Sequence[tuple[Any, ...]], kinds: tuple[str, ...]) -> tuple[str, list[Any]]:
-    """Return a condition that the columns are one of `rows`, and its parameters."""
-    one = f"({', '.join(['%s'] * len(kinds))})"
-    if len(rows) == 1:
-        return f"({columns}) = {one}", list(rows[0])
-    if is_postgres():
-        arrays = ", ".join(f"%s::{_TYPES[kind]}[]" for kind in kinds)
-        by_column = [_array(values) for values in zip(*rows, strict=True)]
-        return f"({columns}) IN (SELECT * FROM unnest({arrays}))", by_column
-    return f"({columns}) IN (VALUES {', '.join([one] * len(rows))})", [value for row in rows for value in row]
-
-
-def keys(name: str, values: Sequence[int]) -> tuple[str, list[Any]]:
-    """Return a query of one column with these numbers, and its parameters; there may be nulls beside them: to
-    PostgreSQL a shorter array would seem to deserve a plan of its own each time, which costs more than it saves."""
-    if is_postgres():
-        if len(values) == 1:
-            return f"SELECT %s::bigint AS {name}", list(values)
-        return f"SELECT unnest(%s::bigint[]) AS {name}", [_array([*values, *["NULL"] * (UNKNOWN_LENGTH - len(values))])]
-    return f"SELECT column1 AS {name} FROM (VALUES {', '.join(['(%s)'] * len(values))})", list(values)
-
-
-def locking(clause: str) -> str:
-    """Return a row-locking clause where rows can be locked; an SQLite transaction is alone anyway."""
-    return f" {clause}" if is_postgres() else ""
-
-
 def write_time(moment: datetime | None) -> Any:
     """Return an instant as the database takes it: SQLite as text in UTC, as Django writes it."""
     if moment is None or is_postgres():
@@ -293,8 +256,3 @@ def _update_from(columns: Columns, assignments: str) -> str:
 def _marks(columns: Columns, count: int) -> str:
     one = f"({', '.join(['%s'] * len(columns.names))})"
     return ", ".join([one] * count)
-
-
-def _array(values: Sequence[Any]) -> Any:
-    """Return an array parameter; numbers as the text of one, which spares the driver a look at each."""
-    return f"{{{','.join(map(str, values))}}}" if values and isinstance(values[0], int) else list(values)

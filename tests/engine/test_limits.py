@@ -92,6 +92,27 @@ def test_refused_decision_is_refused_again_where_the_code_asked_for_less_of_the_
     assert completion.result == '"by reference"'
 
 
+def test_decision_that_was_refused_is_refused_under_still_narrower_limits() -> None:
+    """What the history holds is beyond them, too, but it is not what was refused."""
+
+    def f(context: Any) -> Any:
+        how = "directly"
+        try:
+            context.call_activity("A", BIG)
+        except PayloadError:
+            context.call_activity("A", "a reference of some length")
+            how = "by reference"
+        yield context.wait_for_external_event("Go")
+        return how
+
+    play = Play(f, limits=NARROW)
+    play.start()
+    narrower = TurnLimits(Limits(bytes=20, depth=2), custom_status_bytes=100, fan_out=2)
+    completion = replayed(play, narrower).advance([raised("Go")], play.now).completion
+    assert completion is not None
+    assert completion.result == '"by reference"'
+
+
 def test_refused_continuation_is_refused_again_on_replay() -> None:
     def f(context: Any) -> Any:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -62,6 +63,17 @@ def test_ready_is_red_without_the_queue(client: Client, worker: Worker, redis_se
     assert answer.status_code == 503
     assert answer.json()["queue"] is False
     assert answer.json()["database"] is True
+
+
+def test_ready_is_red_while_the_queue_refuses_scripts(client: Client, worker: Worker) -> None:
+    redis: Any = queues.connection()
+    redis.execute_command("ACL", "SETUSER", "default", "-@scripting")
+    try:
+        answer = client.get("/healthz/ready")
+    finally:
+        redis.execute_command("ACL", "SETUSER", "default", "+@all")
+    assert answer.status_code == 503
+    assert answer.json()["queue"] is False
 
 
 def test_ready_is_red_while_the_queue_is_full(

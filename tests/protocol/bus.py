@@ -80,17 +80,12 @@ class Bus:
         for subscription in self.subscriptions:
             subscription.heard.append(text.encode())
 
-    def enqueue(self, queue: str, token: int) -> None:
-        """Put a hint into a queue."""
-        self.check()
-        self.hints.setdefault(queue, []).append(token)
-
     def _offer(self, queue: str, tokens: Sequence[int], milliseconds: int) -> None:
         self.check()
         for token in tokens:
             key = hints.token_key(queue, token)
             if key not in self._keys or self._now() >= self._keys[key]:
-                self.enqueue(queue, token)
+                self.hints.setdefault(queue, []).append(token)
                 self._keys[key] = self._now() + timedelta(milliseconds=milliseconds)
 
     def _accept(self, queue: str, token: int) -> None:
@@ -101,7 +96,7 @@ class Bus:
         self.check()
         return len(self.hints.get(queue, ()))
 
-    def _heal(self, queue: str, wake_key: str) -> list[str]:
+    def _heal(self, queue: str) -> list[str]:
         self.check()
         return []  # nobody has damaged anything here
 

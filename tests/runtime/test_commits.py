@@ -23,8 +23,8 @@ from orchestrations.store import clock, leases
 from orchestrations.store.batch import TurnCommit
 from orchestrations.store.models import HistoryEvent, InboxMessage, Schedule
 from tests.bursts import burst_once, drain, kinds_of, new_worker, status_of
-from tests.store.concurrency import beside, held_beside, wait_until_blocked
-from tests.store.holding import claim, hold, plan
+from tests.store.concurrency import beside, held_beside, run_beside, wait_until_blocked
+from tests.store.holding import claim, commit, hold, plan
 from tests.taps import OnCommit, commits_through
 
 
@@ -60,6 +60,18 @@ def forget_the_answer(real: Callable[[], None]) -> None:
 def lose_the_commit(real: Callable[[], None]) -> None:
     connection.connection.close()
     raise OperationalError("server closed the connection unexpectedly")
+
+
+def lose_the_word(real: Callable[[], None]) -> None:
+    raise OperationalError("server closed the connection unexpectedly")
+
+
+class LockTimeout(Exception):
+    sqlstate = "55P03"
+
+
+def be_locked(real: Callable[[], None]) -> None:
+    raise OperationalError("canceling statement due to lock timeout") from LockTimeout()
 
 
 class Deadlock(Exception):
@@ -136,6 +148,35 @@ def test_a_database_that_refuses_every_try_leaves_nothing(plans: list[TurnCommit
     assert not Schedule.objects.filter(blocked__gt="").exists()
 
 
+def test_a_plan_that_finds_its_row_locked_after_a_broken_try_is_not_dropped(plans: list[TurnCommit]) -> None:
+    """The lock may be that try's own: it can be stored yet, with activities that nobody knows of."""
+    if connection.vendor == "sqlite":
+        pytest.skip("there are no row locks")
+    tries = [lose_the_commit, *[be_locked] * 3]
+    with failing_commits(lambda real: tries.pop(0)(real), 4):
+        assert commit_safely(plans, clock.now(), "code") is None
+
+
+def test_plans_that_each_find_the_connection_broken_are_not_dropped(plans: list[TurnCommit]) -> None:
+    """Nobody knows whether they are stored, or will be."""
+    with failing_commits(lose_the_word, TRIES + 2):
+        assert commit_safely(plans, clock.now(), "code") is None
+
+
+def test_a_plan_that_a_broken_try_stores_while_it_is_tried_alone_is_not_dropped(plans: list[TurnCommit]) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("there is no server that could go on")
+
+    def be_too_late(real: Callable[[], None]) -> None:
+        run_beside(lambda: commit(plans))
+        real()
+
+    tries = [lose_the_word, *[be_refused] * (TRIES - 1), be_too_late]
+    with failing_commits(lambda real: tries.pop(0)(real), TRIES + 1):
+        assert commit_safely(plans, clock.now(), "code") is None
+    assert_all_is_well()
+
+
 def test_a_plan_whose_row_somebody_keeps_locked_is_dropped_and_blamed_for_nothing(plans: list[TurnCommit]) -> None:
     """A transaction of the host application that raised an event and then waits for something slow."""
     if connection.vendor == "sqlite":
@@ -177,7 +218,7 @@ def test_a_statement_that_goes_on_after_its_connection_broke_strands_no_activity
     if connection.vendor == "sqlite":
         pytest.skip("there is no server that could go on")
     DurableClient().start_new("sequence", "x", client_input=1)
-    worker, real = new_worker(), commit_safely
+    real = commit_safely
     is_ready, may_commit = threading.Event(), threading.Event()
     descriptors: list[int] = []
 
@@ -189,7 +230,7 @@ def test_a_statement_that_goes_on_after_its_connection_broke_strands_no_activity
         return real(*args)
 
     monkeypatch.setattr(bursts, "commit_safely", commit_when_told)
-    future = beside(lambda: Burst(worker, default_queue()).run())
+    future = beside(_run_a_burst)
     assert is_ready.wait(10.0)
     with held_beside(lambda: Schedule.objects.update(revision=F("revision") + 1)) as finish:
         may_commit.set()
@@ -199,9 +240,15 @@ def test_a_statement_that_goes_on_after_its_connection_broke_strands_no_activity
         wait_until_blocked(future, waiters=2)  # the statement whose client has gone, and the next try
         finish()
     future.result(20.0)
-    worker.close()
     drain()
     assert status_of("x") is Status.COMPLETED
+
+
+def _run_a_burst() -> None:
+    """As a worker that has its connection in this thread."""
+    worker = new_worker()
+    Burst(worker, default_queue()).run()
+    worker.close()
 
 
 def test_an_instance_that_is_due_without_anything_to_take_is_claimed_once_and_not_for_ever() -> None:

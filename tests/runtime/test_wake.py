@@ -85,9 +85,26 @@ def test_a_hint_and_its_key_are_there_together_or_not_at_all() -> None:
     queues.connection().set(queues.queue_of(QUEUE).key, "no list")
     wake.wake(QUEUE)
     assert not queues.connection().exists(hints.token_key(QUEUE, 0))
-    queues.heal(QUEUE, hints.token_key(QUEUE, 0))
+    queues.heal(QUEUE)
     wake.wake(QUEUE)
     assert waiting() == ["main-default-0"]
+
+
+@pytest.mark.parametrize("seconds", [None, 864_000], ids=["for ever", "for days"])
+@pytest.mark.parametrize("token", [0, 1])
+def test_a_key_that_is_not_ours_holds_up_nothing(token: int, seconds: int | None) -> None:
+    """Somebody has set one that lives too long, for whichever of the hints."""
+    queues.connection().set(hints.token_key(QUEUE, token), 1, ex=seconds)
+    wake._listeners[QUEUE] = (float("inf"), 3)
+    wake.wake(QUEUE, items=1000)
+    assert len(waiting()) == 3
+    assert 0 < queues.connection().pttl(hints.token_key(QUEUE, token)) <= 1000
+
+
+def test_a_damaged_queue_is_left_without_a_trace_of_the_hint() -> None:
+    queues.connection().set(queues.queue_of(QUEUE).key, "no list")
+    wake.wake(QUEUE)
+    assert not [key for key in queues.connection().keys("*") if b"job" in key or b"wake" in key]
 
 
 def test_a_damaged_list_of_queues_is_only_that() -> None:

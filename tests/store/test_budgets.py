@@ -9,14 +9,15 @@ import json
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from orchestrations.client.client import DurableClient
 from orchestrations.client.requests import StartRequest
 from orchestrations.conf import conf
 from orchestrations.engine.state import Status
-from orchestrations.store import activities, clock, histories, leases, looks, sql
+from orchestrations.store import activities, clock, histories, hubs, leases, looks, sql
 from orchestrations.store.batch import TurnCommit
-from orchestrations.store.models import HistoryEvent, Instance
+from orchestrations.store.models import HistoryEvent, Instance, TaskHub
 from tests.bursts import burst_once, drain, new_worker, status_of
 from tests.store.counting import Cost, count_cost
 from tests.store.holding import claim, commit, hold, plan, question_of, result_of, row_of, start, turn
@@ -84,6 +85,18 @@ def test_a_claim_of_activities_costs_one_commit_and_two_statements(count: int) -
     with count_cost() as cost:
         assert len(claim("w").activities) == count
     has(cost, 1, 2)
+
+
+def test_a_process_asks_for_the_name_of_a_hub_once_however_many_instances_it_claims_or_starts() -> None:
+    DurableClient().start_many([StartRequest("plain") for _ in range(50)])
+    hubs.forget()
+    with count_cost() as cost:
+        assert len(claim("w").instances) == 50
+    assert sum(TaskHub._meta.db_table in text for text in cost.texts) == 1
+    hubs.forget()
+    with count_cost() as cost, transaction.atomic():
+        DurableClient().start_many([StartRequest("plain") for _ in range(50)])
+    assert sum(TaskHub._meta.db_table in text for text in cost.texts) <= 4
 
 
 def test_a_claim_that_finds_nothing_writes_nothing() -> None:

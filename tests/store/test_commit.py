@@ -428,6 +428,28 @@ def test_an_order_that_reaches_an_instance_as_it_ends_leaves_nothing(order: Call
     assert list(InboxMessage.objects.values_list("kind", flat=True)) == ["EventRaised"]
 
 
+def test_an_order_that_bears_a_later_instant_than_the_commit_that_it_reaches_leaves_nothing() -> None:
+    """The commit has read the clock, and waits for the row that the sender of the order has locked."""
+    instance_id = begin_waiting("a")
+    DurableClient().raise_event(instance_id, "a", 1)
+    plans, before = plan(hold(claim("w").instances)), clock.now()
+    run_beside(lambda: DurableClient().terminate(instance_id))
+    (answer,) = commit_turns(plans, before, LEASE_SECONDS)
+    assert not answer.is_dropped
+    assert status_of(instance_id) is Status.COMPLETED
+    assert not InboxMessage.objects.exists()
+
+
+def test_an_order_of_a_sender_whose_clock_is_ahead_leaves_nothing_where_the_turn_ends() -> None:
+    instance_id = begin_waiting("a")
+    DurableClient().raise_event(instance_id, "a", 1)
+    DurableClient().terminate(instance_id)
+    InboxMessage.objects.filter(is_control=True).update(not_before=clock.now() + timedelta(seconds=5))
+    commit(plan(hold(claim("w").instances)))
+    assert status_of(instance_id) is Status.COMPLETED
+    assert not InboxMessage.objects.exists()
+
+
 @WAYS
 def test_terminating_what_has_just_completed_is_refused(*, is_fast: bool) -> None:
     instance_id = begin_waiting("a")

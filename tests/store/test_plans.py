@@ -14,10 +14,10 @@ from django.db import connection
 from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.client.queries.stuck import ROWS
-from orchestrations.store import clock, due, leases, sql
-from orchestrations.store.models import Gate, Instance, Schedule, TaskHub
+from orchestrations.store import activities, clock, due, leases, sql
+from orchestrations.store.models import ActivityTask, Gate, Instance, Schedule, TaskHub
 from tests.bursts import drain
-from tests.store.holding import claim, commit, hold, plan, start
+from tests.store.holding import claim, commit, hold, plan, result_of, start, turn
 from tests.store.plans import Reads, watch_reads
 
 COUNT = 100_000
@@ -157,6 +157,28 @@ def test_pages_and_the_look_for_what_is_stuck_read_what_they_show(fill: Callable
     if sql.is_postgres():
         assert reads.rows <= 51 * 8 + ROWS, str(reads)
     assert Instance.objects.count() == Schedule.objects.count() == 2 * COUNT + 1
+
+
+@pytest.mark.skipif(not sql.is_postgres(), reason="SQLite's plans do not depend on how many rows there were")
+def test_a_wide_fan_out_reads_each_row_a_few_times_where_statistics_are_of_an_empty_table() -> None:
+    """What is often empty has been counted when it was: its plans must be right for what is in it at other times."""
+    count = 1000
+    key = start("fan_out", count)
+    fill_with_activities(key, "main.gpu")
+    ActivityTask.objects.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        cursor.execute("SELECT reltuples FROM pg_class WHERE relname = 'orchestrations_activitytask'")
+        assert cursor.fetchall() == [(0.0,)]
+    turn("w", share=False, keep=False)
+    with watch_reads() as reads:
+        mine = claim("w", instances=0).activities
+        leases.renew(["w"], [(one.id, "w") for one in mine], clock.now(), 60.0)
+        for begin in range(0, count, 100):
+            activities.settle([result_of(one) for one in mine[begin : begin + 100]], "w")
+    assert len(mine) == count
+    assert not ActivityTask.objects.exists()
+    assert reads.rows <= 40 * count, str(reads)
 
 
 def test_no_index_has_the_columns_with_which_another_begins() -> None:
