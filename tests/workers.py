@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from django.db import connection
 
 from orchestrations.store.models import Worker
 from tests import servers
@@ -78,6 +81,35 @@ def wait_until(condition: Callable[[], bool], seconds: float, explain: Callable[
         if time.monotonic() > deadline:
             raise AssertionError(f"It did not come to that within {seconds:g} s. {explain()[-4000:]}")
         time.sleep(0.05)
+
+
+def stop_between_transactions(pid: int) -> None:
+    """SIGSTOP the process, but not in the midst of a transaction: its locks would stay, SQLite's only one for all."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        os.kill(pid, signal.SIGSTOP)
+        if _nobody_writes():
+            return
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.05)
+    raise AssertionError(f"Process {pid} was in a transaction at each try.")
+
+
+def _nobody_writes() -> bool:
+    if connection.vendor == "sqlite":
+        with contextlib.closing(sqlite3.connect(servers.test_database_name(), timeout=0.5)) as beside:
+            try:
+                beside.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            beside.rollback()
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'"
+            " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        return bool(cursor.fetchone()[0] == 0)
 
 
 def is_stopped(pid: int) -> bool:

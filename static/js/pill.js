@@ -37,7 +37,7 @@ function stateOf({ stopped, paused, isOpen }, age) {
 function detail(state, { held, heard }, age) {
   if (state === "paused" && held) return ` (${held} ${held === 1 ? "change" : "changes"})`;
   const isOld = state === "offline" || (state === "reconnecting" && age > 3_000);
-  return isOld ? ` · data from ${new Date(heard).toLocaleTimeString()}, trying again` : "";
+  return isOld ? ` · data from ${new Date(heard).toLocaleTimeString(undefined, { hour12: false })}, trying again` : "";
 }
 
 // One polite message for a batch, never one per row.

@@ -17,7 +17,7 @@ from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.store.models import HistoryEvent
-from tests.workers import is_stopped, run_workers, wait_until
+from tests.workers import is_stopped, run_workers, stop_between_transactions, wait_until
 
 POINTS = [
     *("popped", "before-claim", "after-claim", "before-activity", "after-activity"),
@@ -54,7 +54,7 @@ def test_a_zombie_with_old_leases_is_refused(point: str, said: str, tmp_path: Pa
         pid = zombie.pids()[0]
         instance_id = client.start_new("trace_all", client_input={"path": str(path), "count": 3})
         wait_until(lambda: is_stopped(pid), 10.0, zombie.said)
-        zombie.process.send_signal(signal.SIGSTOP)
+        stop_between_transactions(zombie.process.pid)
         try:
             with run_workers(1, **LEASE):
                 wait_until(lambda: queries.read_status(client.hub, instance_id) is Status.COMPLETED, 30.0)
