@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrations.authoring.activity_context import ActivityContext
 from orchestrations.authoring.context import OrchestrationContext
 from orchestrations.authoring.decorators import activity, orchestrator
-from orchestrations.client.requests import StartRequest
+from orchestrations.client.requests import EventRequest, StartRequest
 from orchestrations.engine.failure_types import failure_type, register_error
 from orchestrations.engine.failures import (
     EventTimeoutError,
@@ -30,6 +30,7 @@ __all__ = [
     "ActivityTimeoutError",
     "DurableClient",
     "DurableError",
+    "EventRequest",
     "EventTimeoutError",
     "FailureDetails",
     "NonRetriableError",

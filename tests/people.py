@@ -10,11 +10,12 @@ from typing import Any
 from django.contrib.auth.models import Group, User
 
 from orchestrations.control.actors import Actor, Role, actor_from_user
-from orchestrations.engine.encoding import encode
+from orchestrations.engine.encoding import to_members
 from orchestrations.engine.events import ExecutionStarted
 from orchestrations.engine.state import Status
 from orchestrations.store import clock
-from orchestrations.store.models import Gate, HistoryEvent, Instance, Payload, Schedule, TaskHub
+from orchestrations.store.models import Gate, Instance, Payload, Schedule, TaskHub
+from tests.histories import append
 
 HUB = "main"
 PASSWORD = "only-for-tests-1"
@@ -99,8 +100,7 @@ def _begin_with(row: Instance, text: str) -> None:
         execution_id=row.schedule.execution,
         input=text,
     )
-    body, execution = encode(started), row.schedule.execution
-    HistoryEvent.objects.create(instance=row, execution=execution, sequence=0, kind=started.kind, body=body)
+    append(row.pk, row.schedule.execution, 0, [to_members(started)])
     row.schedule.position = 1
     row.schedule.save()
 
@@ -116,17 +116,8 @@ def make_history(row: Instance, number: int, **members: Any) -> None:
     """Append so many scheduled activities to the row's history."""
     body = {"EventType": "TaskScheduled", "Timestamp": "2026-03-01T08:00:00.1000000Z", "Name": "Charge", **members}
     schedule = Schedule.objects.get(pk=row.pk)
-    events = [
-        HistoryEvent(
-            instance=row,
-            execution=schedule.execution,
-            sequence=i,
-            kind=body["EventType"],
-            body=json.dumps(body | {"EventId": i}),
-        )
-        for i in range(schedule.position, schedule.position + number)
-    ]
-    HistoryEvent.objects.bulk_create(events)
+    numbers = range(schedule.position, schedule.position + number)
+    append(row.pk, schedule.execution, schedule.position, [{"EventId": n, **body} for n in numbers])
     schedule.position += number
     schedule.revision += 1
     schedule.save()

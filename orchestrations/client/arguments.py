@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from orchestrations.store import codec
 REASON_LIMIT = 4096
 TAG_COUNT, TAG_NAME, TAG_VALUE = 20, 64, 256
 TAG_PREFIX, TITLE = "durabletask.", "durabletask.displayName"
-EVENT_ID = 100
+EVENT_ID, BATCH = 100, 10_000
 
 
 def check_hub(hub: Any) -> str:
@@ -44,6 +44,13 @@ def check_choice(value: Any, choices: tuple[str, ...]) -> str:
         text = f"if_exists must be one of {', '.join(choices)}, not {shown(value)}."
         raise InvalidError(text, code="if-exists.invalid")
     return value
+
+
+def check_batch(requests: Sized) -> None:
+    """Refuse more requests than one commit should hold: others wait as long as it takes."""
+    if len(requests) > BATCH:
+        text = f"The number of requests is {len(requests)}, the limit is {BATCH}. Send them in several calls."
+        raise InvalidError(text, code="batch.too-large")
 
 
 def check_priority(priority: Any) -> int:

@@ -14,12 +14,11 @@ from django.db import transaction
 from orchestrations.authoring.activity_context import occupied
 from orchestrations.authoring.registry import ORCHESTRATOR, name_of, registry
 from orchestrations.client import arguments, decoding, queries
-from orchestrations.client.requests import StartRequest
+from orchestrations.client.requests import EventRequest, StartRequest
 from orchestrations.client.status import InstanceDetail, OrchestrationStatus
 from orchestrations.conf import conf, queue_name
 from orchestrations.engine import ids, payloads
 from orchestrations.engine.events import (
-    EventRaised,
     ExecutionResumed,
     ExecutionSuspended,
     ExecutionTerminated,
@@ -31,13 +30,10 @@ from orchestrations.errors import (
     DeadlockError,
     InstanceNotFoundError,
     InvalidError,
-    LimitExceededError,
-    WrongStatusError,
     shown,
 )
-from orchestrations.store import births, clock, hubs, inbox, instances, processes, retry, reuse
+from orchestrations.store import births, clock, events, hubs, inbox, instances, processes, retry, reuse
 from orchestrations.store.inbox import NewMessage
-from orchestrations.store.models import EventReceipt
 
 POLL_SECONDS = 0.02
 POLL_LIMIT_SECONDS = 0.5
@@ -75,11 +71,12 @@ class DurableClient:
         return self.start_many([one], if_exists=if_exists)[0]
 
     def start_many(self, requests: Sequence[StartRequest], *, if_exists: str = reuse.REPLACE_TERMINAL) -> list[str]:
-        """Store new instances, some thousands at most, in one commit of a few statements; return their ids in order.
+        """Store new instances, 10,000 at most, in one commit of a few statements; return their ids in order.
 
         All of them are stored or none: an error is that of `start_new` for the first one that has one, besides
-        `InvalidError` (`instance-id.doubled`) for an id that is given twice.
+        `InvalidError` for more of them (`batch.too-large`) or for an id that is given twice (`instance-id.doubled`).
         """
+        arguments.check_batch(requests)
         arguments.check_choice(if_exists, _POLICIES)
         now = clock.now()
         wanted = [_read_start(request, now) for request in requests]
@@ -107,25 +104,16 @@ class DurableClient:
         Raises `InstanceNotFoundError`, `WrongStatusError` (`instance.terminal`), `InvalidError`, `PayloadError`,
         `LimitExceededError` (`inbox.full`).
         """
-        ids.check_name(event_name, "The name of an event")
-        if event_id is not None:
-            arguments.check_event_id(event_id)
-        text = arguments.text_of(event_data, data_json, "The event's data")
-        with transaction.atomic():
-            try:
-                target = instances.lock_live(self.hub, arguments.check_id(instance_id), "event")
-            except WrongStatusError:
-                if event_id is not None and self._has_accepted(instance_id, event_id):
-                    return False
-                raise
-            now = clock.now()
-            until = now + timedelta(seconds=conf.RECEIPT_SECONDS)
-            if event_id is not None and not instances.accept_event(target.id, event_id, event_name, now, until):
-                return False
-            self._check_inbox(target.id)
-            event = EventRaised(timestamp=now, name=event_name, input=text)
-            inbox.send([NewMessage(target.id, event, f"client/{uuid.uuid4().hex}")], {target.id: target}, now)
-        return True
+        return self.raise_events([EventRequest(instance_id, event_name, event_data, event_id, data_json)])[0]
+
+    def raise_events(self, requests: Sequence[EventRequest]) -> list[bool]:
+        """Store external events, 10,000 at most, in one commit of a few statements; say of each if it is new.
+
+        Those to one instance arrive in this order. All of them are stored or none: an error is that of `raise_event`
+        for one that has one, or `InvalidError` (`batch.too-large`).
+        """
+        arguments.check_batch(requests)
+        return events.accept(self.hub, [_read_event(request) for request in requests]) if requests else []
 
     def terminate(self, instance_id: str, reason: str = "", *, recursive: bool = True) -> None:
         """Store the order to end the instance, and its live descendants, without running their code (MGT-2).
@@ -226,21 +214,12 @@ class DurableClient:
     ) -> bool:
         with transaction.atomic():
             target = instances.lock_live(self.hub, arguments.check_id(instance_id), refused)
-            if unless(instances.status_of(target.id)) and not inbox.has_control(target.id):
-                return False
             now = clock.now()
+            if unless(instances.status_of(target.id)) and not inbox.has_control(target.id):
+                inbox.wake_for([], [target], now)  # a claim may have skipped it while it was locked
+                return False
             inbox.send([NewMessage(target.id, make(now), f"client/{uuid.uuid4().hex}")], {target.id: target}, now)
         return True
-
-    def _has_accepted(self, instance_id: str, event_id: str) -> bool:
-        rows = EventReceipt.objects.filter(instance__hub__name=self.hub, instance__instance_id=instance_id)
-        return rows.filter(event_id=event_id).exists()
-
-    def _check_inbox(self, instance: int) -> None:
-        limit = conf.INBOX_MESSAGES
-        if inbox.is_full(instance, limit):
-            text = f"The number of waiting messages is {limit}, the limit is {limit}. Wait until they are consumed."
-            raise LimitExceededError(text, code="inbox.full", size=limit, limit=limit)
 
 
 _POLICIES = (reuse.REPLACE_TERMINAL, reuse.ERROR, reuse.RETURN_EXISTING, reuse.REPLACE_ANY)
@@ -263,6 +242,17 @@ def _read_start(request: StartRequest, now: datetime) -> dict[str, Any]:
         "priority": arguments.check_priority(request.priority),
         "start_at": arguments.check_start(request.start_at, now),
     }
+
+
+def _read_event(request: EventRequest) -> events.NewEvent:
+    """Return the event, checked."""
+    if not isinstance(request, EventRequest):
+        raise InvalidError(f"raise_events takes values of EventRequest, not {shown(request)}.", code="event.invalid")
+    ids.check_name(request.event_name, "The name of an event")
+    if request.event_id is not None:
+        arguments.check_event_id(request.event_id)
+    text = arguments.text_of(request.event_data, request.data_json, "The event's data")
+    return events.NewEvent(arguments.check_id(request.instance_id), request.event_name, text, request.event_id)
 
 
 def _status_of(found: InstanceDetail, *, show_input: bool) -> OrchestrationStatus:

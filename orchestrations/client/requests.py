@@ -20,3 +20,14 @@ class StartRequest:
     start_at: datetime | timedelta | None = None
     priority: int = 0
     input_json: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRequest:
+    """An external event to raise, by the arguments of `DurableClient.raise_event`."""
+
+    instance_id: str
+    event_name: str
+    event_data: Any = None
+    event_id: str | None = None
+    data_json: str | None = None

@@ -43,16 +43,31 @@ def record(
 
     `result` is `done`, `denied` for want of a permission, or `refused` for any other reason. Raises `HubNotFoundError`.
     """
-    AuditEntry.objects.create(
-        hub_id=hubs.find(hub),
-        at=clock.now(),
-        user_id=actor.user_id,
-        actor=_text(actor.name, 256),
-        action=action,
-        instance_id=_text(instance_id, 256),
-        reason=_text(reason, REASON_LIMIT),
-        detail=json.dumps(dict(detail or {}), sort_keys=True),
-        result=result,
+    record_all(hub, actor, action, {instance_id: detail or {}}, reason=reason, result=result)
+
+
+def record_all(
+    hub: str,
+    actor: Actor,
+    action: str,
+    details: Mapping[str, Mapping[str, Any]],
+    *,
+    reason: str = "",
+    result: str = DONE,
+) -> None:
+    """Insert a row for each instance with its detail, as `record` does: those of what was done to many at once."""
+    facts = {
+        "hub_id": hubs.find(hub),
+        "at": clock.now(),
+        "user_id": actor.user_id,
+        "actor": _text(actor.name, 256),
+        "action": action,
+        "reason": _text(reason, REASON_LIMIT),
+        "result": result,
+    }
+    AuditEntry.objects.bulk_create(
+        AuditEntry(instance_id=_text(one, 256), detail=json.dumps(dict(detail), sort_keys=True), **facts)
+        for one, detail in details.items()
     )
 
 

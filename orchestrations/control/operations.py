@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
 
+from orchestrations.authoring.registry import ORCHESTRATOR, name_of
 from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
+from orchestrations.client.requests import EventRequest, StartRequest
 from orchestrations.client.status import InstanceFacts
 from orchestrations.control import audit
 from orchestrations.control.actors import Actor
@@ -59,6 +61,16 @@ class Operations:
             audit.record(self.hub, self.actor, "start", instance_id=found, detail={"name": name, "revision": 0})
         return found
 
+    def start_many(self, requests: Sequence[StartRequest], *, if_exists: str = "error") -> list[str]:
+        """Start orchestrations, all of them or none; return their ids. Durable on return."""
+        with self._attempt("start", "", {"count": len(requests)}):
+            self._require(Permission.INSTANCES_START)
+            found = DurableClient(self.hub).start_many(requests, if_exists=if_exists)
+            names = [name_of(ORCHESTRATOR, request.name) for request in requests]
+            details = {one: {"name": name, "revision": 0} for one, name in zip(found, names, strict=True)}
+            audit.record_all(self.hub, self.actor, "start", details)
+        return found
+
     def raise_event(
         self,
         instance_id: str,
@@ -75,15 +87,30 @@ class Operations:
         facts = {"event_name": event_name, "event_id": event_id}
         with self._attempt("raise-event", instance_id, facts):
             self._require(Permission.EVENTS_WRITE)
-            if is_approval(event_name) and not self.actor.is_console:
-                self._require(Permission.APPROVALS_DECIDE)
-                advice = "Use Approve or Reject where the instance waits for it."
-                raise InvalidError(f"An event named '{event_name}' is a decision. {advice}", code="event.is-decision")
+            self._refuse_decision(event_name)
 
             def send(client: DurableClient) -> bool:
                 return client.raise_event(instance_id, event_name, event_id=event_id, data_json=data_json)
 
             return self._run("raise-event", instance_id, send, expected=expected, detail=facts)
+
+    def raise_events(self, requests: Sequence[EventRequest]) -> list[bool]:
+        """Send events, all of them or none, as `raise_event` does; say of each whether it is new."""
+        with self._attempt("raise-event", "", {"count": len(requests)}):
+            self._require(Permission.EVENTS_WRITE)
+            for request in requests:
+                self._refuse_decision(request.event_name)
+            answers = DurableClient(self.hub).raise_events(requests)
+            taken = [one for one, is_new in zip(requests, answers, strict=True) if is_new]
+            details = {one.instance_id: {"event_name": one.event_name, "event_id": one.event_id} for one in taken}
+            audit.record_all(self.hub, self.actor, "raise-event", details)
+        return answers
+
+    def _refuse_decision(self, event_name: str) -> None:
+        if is_approval(event_name) and not self.actor.is_console:
+            self._require(Permission.APPROVALS_DECIDE)
+            advice = "Use Approve or Reject where the instance waits for it."
+            raise InvalidError(f"An event named '{event_name}' is a decision. {advice}", code="event.is-decision")
 
     def suspend(self, instance_id: str, reason: str = "", *, expected: ExpectedState | None = None) -> bool:
         """Suspend; False, and no row, if it is suspended already."""

@@ -65,6 +65,11 @@ def decode(text: str) -> HistoryEvent:
     return from_members(json.loads(text))
 
 
+def decode_all(text: str) -> list[HistoryEvent]:
+    """Read events from JSON texts with a comma between each two."""
+    return [from_members(members) for members in json.loads(f"[{text}]")]
+
+
 _encode_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 

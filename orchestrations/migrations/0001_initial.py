@@ -101,12 +101,12 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
-            name='HistoryEvent',
+            name='HistoryPart',
             fields=[
                 ('pk', models.CompositePrimaryKey('instance_id', 'execution', 'sequence', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('execution', models.CharField(max_length=32)),
                 ('sequence', models.IntegerField()),
-                ('kind', models.CharField(max_length=40)),
+                ('count', models.IntegerField()),
                 ('body', models.TextField()),
                 ('instance', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='history', to='orchestrations.instance')),
             ],

@@ -44,9 +44,9 @@ def arrange(messages: Sequence[Message]) -> list[tuple[Message, HistoryEvent]]:
 
 
 def read_history(texts: Sequence[str]) -> list[HistoryEvent]:
-    """Decode the rows of a history. Raises `Parked` for what this version does not know."""
+    """Decode a history. Raises `Parked` for what this version does not know."""
     try:
-        return [encoding.decode(text) for text in texts]
+        return [event for text in texts for event in encoding.decode_all(text)]
     except (ValueError, KeyError, TypeError) as error:
         advice = "Deploy a version that knows what was written, or terminate the instance."
         raise Parked("payload", f"The history cannot be read ({type(error).__name__}: {error}). {advice}") from error

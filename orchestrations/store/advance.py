@@ -12,13 +12,12 @@ from orchestrations.engine import encoding
 from orchestrations.engine.events import ExecutionStarted
 from orchestrations.engine.plan import TurnPlan
 from orchestrations.engine.state import Status
-from orchestrations.store import sql
+from orchestrations.store import histories, sql
 from orchestrations.store.batch import Committed, Pair, PlansLost, TurnCommit
 from orchestrations.store.claimed import ClaimedInstance, ScheduleRow, read_schedule, schedule_columns
 from orchestrations.store.looks import Waiting
-from orchestrations.store.models import Gate, HistoryEvent, Instance, Payload, Schedule
+from orchestrations.store.models import Gate, Instance, Payload, Schedule
 
-_HISTORY = sql.Columns(HistoryEvent, instance_id="int", execution="text", sequence="int", kind="text", body="text")
 _FACTS = sql.Columns(
     Instance,
     id="int",
@@ -74,7 +73,7 @@ class Rows:
 
     def beside(self) -> list[sql.Change]:
         """Return what is written beside the schedules."""
-        found = [sql.Change(_HISTORY, self.history)] if self.history else []
+        found = [sql.Change(histories.PARTS, self.history)] if self.history else []
         return [*found, *sql.changes(_FACTS, self.facts), *sql.upserts(_PAYLOADS, self.payloads)]
 
 
@@ -83,7 +82,7 @@ def rows_of(kept: Sequence[Pair], now: datetime, until: datetime) -> Rows:
     rows = Rows()
     for c, answer in kept:
         events = _history_of(c)
-        rows.history += events
+        rows.history += histories.rows_of(c.key, c.held.facts.execution_id, c.held.row.position, events)
         rows.schedules.append(_schedule_of(c, answer, events, now, until))
         rows.facts += _facts_of(c)
         rows.payloads += _payload_of(c)
@@ -140,25 +139,13 @@ def gate_of(status: Status, *, is_held_up: bool = False) -> Gate:
     return Gate.HELD if is_held_up or status in (Status.SUSPENDED, Status.PENDING) else Gate.OPEN
 
 
-def _history_of(c: TurnCommit) -> list[sql.Row]:
+def _history_of(c: TurnCommit) -> list[str]:
     if c.plan is None or c.plan.next_execution is not None:
         return []  # a continued execution's history is dropped (CAN-3)
-    start, execution = c.held.row.position, c.held.facts.execution_id
-    return [
-        {
-            "instance_id": c.key,
-            "execution": execution,
-            "sequence": start + place,
-            "kind": event.kind,
-            "body": encoding.encode(event),
-        }
-        for place, event in enumerate(c.plan.events)
-    ]
+    return [encoding.encode(event) for event in c.plan.events]
 
 
-def _schedule_of(
-    c: TurnCommit, answer: Committed, events: Sequence[sql.Row], now: datetime, until: datetime
-) -> sql.Row:
+def _schedule_of(c: TurnCommit, answer: Committed, events: Sequence[str], now: datetime, until: datetime) -> sql.Row:
     row, plan, status = c.held.row, c.plan, c.status
     is_live = not status.is_terminal
     is_parked = bool(row.blocked) and is_live and not c.ran_code
@@ -174,7 +161,7 @@ def _schedule_of(
         "losses": 0 if c.ran_code else row.losses,
         "execution": c.execution,
         "position": 0 if continues else row.position + len(events),
-        "history_size": 0 if continues else row.history_size + sum(len(event["body"]) for event in events),
+        "history_size": 0 if continues else row.history_size + sum(map(len, events)),
         "turned_at": plan.now if plan else row.turned_at,
         "waiting": waiting_text(plan) if plan else row.waiting,
         "blocked": row.blocked if is_parked else "",

@@ -12,11 +12,10 @@ from orchestrations.engine.state import Status
 from orchestrations.store import conditions, sql
 from orchestrations.store.batch import TurnCommit
 from orchestrations.store.claims import ACTIVITY
+from orchestrations.store.histories import HISTORY
 from orchestrations.store.inbox import INBOX
 from orchestrations.store.looks import Waiting
-from orchestrations.store.models import HistoryEvent
 
-HISTORY = HistoryEvent._meta.db_table
 Step = Callable[[Sequence[TurnCommit]], sql.Query | None]
 
 

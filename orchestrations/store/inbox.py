@@ -17,8 +17,8 @@ from orchestrations.engine.events import (
     ExecutionTerminated,
     HistoryEvent,
 )
-from orchestrations.store import codec, conditions, sql
-from orchestrations.store.models import Gate, InboxMessage, Instance, Schedule, TaskHub
+from orchestrations.store import codec, conditions, hubs, sql
+from orchestrations.store.models import Gate, InboxMessage, Instance, Schedule
 from orchestrations.store.signals import announce_work
 
 INBOX, SCHEDULE = InboxMessage._meta.db_table, Schedule._meta.db_table
@@ -44,7 +44,7 @@ _DUE = sql.Columns(Schedule, instance_id="int", due_at="time", is_control="bool"
 
 # By the count who leases the instance sees that its inbox is not as it was. Only management counts behind a gate that
 # is held: a parked instance keeps its next try in `due_at`, one that has not begun its start.
-_ARRIVE = f"""arrivals = t.arrivals + 1, due_at = CASE
+ARRIVE = f"""arrivals = t.arrivals + 1, due_at = CASE
     WHEN t.gate = {Gate.HELD} AND NOT v.is_control THEN t.due_at
     WHEN t.due_at IS NULL OR t.due_at > v.due_at THEN v.due_at ELSE t.due_at END"""
 
@@ -131,23 +131,28 @@ def lock(instances: Iterable[int]) -> dict[int, Target]:
 
 def lock_named(hub: str, instance_id: str) -> Target | None:
     """Lock the instance of that id, if there is one. What is read later in the transaction is current."""
-    if not codec.is_storable(hub + instance_id):
-        return None
-    rows = sql.fetch(
-        f"SELECT {_COLUMNS} FROM {SCHEDULE} s JOIN {Instance._meta.db_table} i ON i.id = s.instance_id"
-        f" JOIN {TaskHub._meta.db_table} h ON h.id = i.hub_id WHERE h.name = %s AND i.instance_id = %s"
-        + conditions.locking("FOR NO KEY UPDATE OF s"),
-        [hub, instance_id],
+    return lock_all_named(hub, [instance_id]).get(instance_id)
+
+
+def lock_all_named(hub: str, instance_ids: Iterable[str]) -> dict[str, Target]:
+    """Lock the instances of those ids in the order of their keys, and return those that exist, by id."""
+    key, wanted = hubs.find_key(hub), sorted({one for one in instance_ids if codec.is_storable(one)})
+    if key is None or not wanted:
+        return {}
+    chosen, values = conditions.among("i.instance_id", wanted)
+    named = (
+        f"FROM {Instance._meta.db_table} i JOIN {SCHEDULE} s ON s.instance_id = i.id WHERE i.hub_id = %s AND {chosen}"
     )
-    if not rows and (again := _find_again(hub, instance_id)):
-        return lock([again]).get(again)
-    return _target(rows[0]) if rows else None
-
-
-def _find_again(hub: str, instance_id: str) -> int | None:
-    """Return the key of an instance that has just taken the place of the one whose lock was waited for."""
-    found = Instance.objects.filter(hub__name=hub, instance_id=instance_id).values_list("pk", flat=True).first()
-    return found if sql.is_postgres() else None
+    rows = sql.fetch(
+        f"SELECT i.instance_id, {_COLUMNS} {named}"
+        + conditions.locking("ORDER BY s.instance_id FOR NO KEY UPDATE OF s"),
+        [key, *values],
+    )
+    found = {name: _target(row) for name, *row in rows}
+    if len(found) < len(wanted) and sql.is_postgres():  # another may have taken the place of one that was waited for
+        again = {pk: name for name, pk in sql.fetch(f"SELECT i.instance_id, i.id {named}", [key, *values])}
+        found = {again[pk]: target for pk, target in lock(again).items()} if again else {}
+    return found
 
 
 def _target(row: Sequence[Any]) -> Target:
@@ -196,7 +201,7 @@ def note_arrivals(messages: Sequence[NewMessage], now: datetime) -> None:
         if instance in rows:
             at = min(at, rows[instance]["due_at"])
         rows[instance] = {"instance_id": instance, "due_at": at, "is_control": is_control}
-    sql.update(_DUE, _ARRIVE, list(rows.values()))
+    sql.update(_DUE, ARRIVE, list(rows.values()))
 
 
 def wake_for(messages: Sequence[NewMessage], targets: Iterable[Target], now: datetime) -> None:
@@ -219,7 +224,9 @@ def has_control(instance: int) -> bool:
     return InboxMessage.objects.filter(instance_id=instance, not_before__isnull=False, is_control=True).exists()
 
 
-def is_full(instance: int, limit: int) -> bool:
-    """Tell whether so many messages wait for the instance; its timers do not count."""
-    rows = InboxMessage.objects.filter(instance_id=instance, not_before__isnull=True)
-    return rows.order_by()[:limit].count() >= limit
+def count_waiting(instances: Sequence[int], most: int) -> dict[int, int]:
+    """Return how many messages wait for each instance, up to so many; timers and management do not count."""
+    keys, values = conditions.keys("instance", instances)
+    waiting = f"SELECT 1 FROM {INBOX} m WHERE m.instance_id = k.instance AND m.not_before IS NULL LIMIT %s"
+    statement = f"SELECT k.instance, (SELECT count(*) FROM ({waiting}) AS w) FROM ({keys}) k"
+    return {key: count for key, count in sql.fetch(statement, [most, *values]) if key is not None}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from typing import NoReturn
 
 from orchestrations.engine.state import Status
 from orchestrations.errors import InstanceNotFoundError, WrongStatusError
@@ -13,7 +13,7 @@ from orchestrations.store.inbox import Target
 from orchestrations.store.models import (
     ActivityTask,
     EventReceipt,
-    HistoryEvent,
+    HistoryPart,
     InboxMessage,
     Instance,
     Payload,
@@ -34,7 +34,7 @@ def remove(instances: Sequence[int]) -> None:
         above = f"(SELECT p.parent_id FROM {INSTANCE} p WHERE p.id = %s)"
         sql.run(f"UPDATE {INSTANCE} SET parent_id = {above} WHERE parent_id = %s", [key, key])
     condition, values = conditions.among("instance_id", instances)
-    for model in (HistoryEvent, InboxMessage, EventReceipt, ActivityTask, Payload, Schedule):
+    for model in (HistoryPart, InboxMessage, EventReceipt, ActivityTask, Payload, Schedule):
         sql.run(f"DELETE FROM {model._meta.db_table} WHERE {condition}", values)
     condition, values = conditions.among("id", instances)
     sql.run(f"DELETE FROM {INSTANCE} WHERE {condition}", values)
@@ -68,14 +68,25 @@ def lock_live(hub: str, instance_id: str, refused: str) -> Target:
 
     Raises `InstanceNotFoundError`, or `WrongStatusError` (`instance.terminal`) saying that it takes no `refused`.
     """
-    target = inbox.lock_named(hub, instance_id)
+    target = check_known(instance_id, inbox.lock_all_named(hub, [instance_id]))
+    if not target.is_live:
+        refuse_ended(instance_id, target, refused)
+    return target
+
+
+def check_known(instance_id: str, targets: Mapping[str, Target]) -> Target:
+    """Return the target of that id. Raises `InstanceNotFoundError`."""
+    target = targets.get(instance_id)
     if target is None:
         raise InstanceNotFoundError(instance_id)
-    if not target.is_live:
-        status, completed_at = Instance.objects.filter(pk=target.id).values_list("status", "completed_at").get()
-        since = f"{completed_at:%Y-%m-%d %H:%M:%S} UTC" if completed_at else "an unknown time"
-        raise WrongStatusError.terminal(instance_id, status, since, refused)
     return target
+
+
+def refuse_ended(instance_id: str, target: Target, refused: str) -> NoReturn:
+    """Raise `WrongStatusError` (`instance.terminal`), which says that the instance takes no `refused`."""
+    status, completed_at = Instance.objects.filter(pk=target.id).values_list("status", "completed_at").get()
+    since = f"{completed_at:%Y-%m-%d %H:%M:%S} UTC" if completed_at else "an unknown time"
+    raise WrongStatusError.terminal(instance_id, status, since, refused)
 
 
 def status_of(instance: int) -> Status:
@@ -89,18 +100,3 @@ def find_status(hub: int, instance_id: str) -> Status | None:
         return None
     found = sql.fetch(f"SELECT status FROM {INSTANCE} WHERE hub_id = %s AND instance_id = %s", [hub, instance_id])
     return Status(found[0][0]) if found else None
-
-
-def accept_event(instance: int, event_id: str, name: str, now: datetime, expires_at: datetime) -> bool:
-    """Note that an external event with this id was accepted; False if it was before (EVT-5)."""
-    columns = sql.Columns(
-        EventReceipt, instance_id="int", event_id="text", event_name="text", accepted_at="time", expires_at="time"
-    )
-    row = {
-        "instance_id": instance,
-        "event_id": event_id,
-        "event_name": name,
-        "accepted_at": now,
-        "expires_at": expires_at,
-    }
-    return bool(sql.insert(columns, [row], suffix="ON CONFLICT DO NOTHING", returning="id"))

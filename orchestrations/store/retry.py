@@ -36,12 +36,21 @@ def is_conflict(error: Error) -> bool:
 
 def through_conflicts(action: Callable[[], T]) -> T:
     """Do it in a transaction of its own, again after each conflict, five times at most; in the caller's just once."""
+
+    def act() -> T:
+        with transaction.atomic():
+            return action()
+
+    return after_conflicts(act)
+
+
+def after_conflicts(action: Callable[[], T]) -> T:
+    """Do it, again after each conflict, five times at most; in a transaction of the caller just once."""
     tries = 1 if connection.in_atomic_block else TRIES
     while True:
         tries -= 1
         try:
-            with transaction.atomic():
-                return action()
+            return action()
         except OperationalError as error:
             if not tries or not is_conflict(error):
                 raise

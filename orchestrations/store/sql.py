@@ -36,8 +36,8 @@ class Columns:
         self.table = model._meta.db_table
         self.names = tuple(types)
         self.key = self.names[0]
-        declared = ", ".join(f"{name} {TYPES[kind]}" for name, kind in types.items())
-        self.recordset = f"SELECT * FROM json_to_recordset(%s) AS rows({declared})"
+        self.declared = ", ".join(f"{name} {TYPES[kind]}" for name, kind in types.items())
+        self.recordset = f"SELECT * FROM json_to_recordset(%s) AS rows({self.declared})"
 
     def subset(self, names: tuple[str, ...]) -> Columns:
         """Return some of the columns, the key among them."""

@@ -93,7 +93,7 @@ class PageData:
         return self._once(key, read)
 
     def event(self, instance_id: str, sequence: int) -> HistoryPage:
-        """Return one of an instance's events, or the next one after it, as a whole."""
+        """Return one of an instance's events as a whole."""
         return queries.list_history(self.hub, instance_id, start=sequence, size=1)
 
     def names(self, instance_id: str, numbers: frozenset[int], before: int) -> dict[int, str]:

@@ -14,9 +14,11 @@ import tests.functions  # noqa: F401
 from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine import encoding
+from orchestrations.engine.events import TimerCreated, TimerFired
 from orchestrations.engine.state import Status
 from orchestrations.store import clock
-from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance
+from orchestrations.store.models import ActivityTask, HistoryPart, InboxMessage, Instance
+from tests.histories import events_of, parts_of
 from tests.invariants import check_history, check_sequence, check_stored
 
 LIVE = ("Pending", "Running", "Suspended")
@@ -35,6 +37,11 @@ def start_many(name: str, client_input: Any, count: int) -> list[str]:
     """Start so many instances, one by one."""
     client = DurableClient()
     return [client.start_new(name, client_input=client_input) for _ in range(count)]
+
+
+def batches_of(size: int) -> str:
+    """Return how a workload's name says that calls stand for so many."""
+    return f", batches of {size}" if size > 1 else ""
 
 
 def wait_for_all() -> None:
@@ -74,8 +81,7 @@ def seconds_of(instance_ids: Sequence[str]) -> float:
 
 def step_times(instance_id: str) -> list[datetime]:
     """Return when each activity of the instance ended."""
-    bodies = HistoryEvent.objects.filter(instance__instance_id=instance_id, kind="TaskCompleted").order_by("sequence")
-    return [encoding.decode(body).timestamp for body in bodies.values_list("body", flat=True)]
+    return [event.timestamp for event in events_of(parts_of(instance_id)) if event.kind == "TaskCompleted"]
 
 
 def quarter_ratio(times: Sequence[datetime]) -> float:
@@ -92,20 +98,19 @@ def milliseconds_around(times: Sequence[datetime], place: int, width: int = 20) 
 
 def lateness(instance_ids: Sequence[str]) -> list[float]:
     """Return by how many milliseconds the turn of each instance's timer came after the instant that it was set for."""
-    rows = HistoryEvent.objects.filter(kind="TimerFired").select_related("instance")
     wanted = set(instance_ids)
     return [
-        (row.instance.completed_at - _fire_at(row.body)).total_seconds() * 1000
-        for row in rows
+        (row.instance.completed_at - event.fire_at).total_seconds() * 1000
+        for row in HistoryPart.objects.select_related("instance")
         if row.instance.instance_id in wanted and row.instance.completed_at is not None
+        for event in encoding.decode_all(row.body)
+        if isinstance(event, TimerFired)
     ]
 
 
 def fire_at(instance_id: str) -> datetime | None:
     """Return the instant that the instance's timer is set for, or None if there is none yet."""
-    bodies = HistoryEvent.objects.filter(instance__instance_id=instance_id, kind="TimerCreated")
-    body = bodies.values_list("body", flat=True).first()
-    return _fire_at(body) if body else None
+    return next((e.fire_at for e in events_of(parts_of(instance_id)) if isinstance(e, TimerCreated)), None)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -123,12 +128,13 @@ def check(instance_ids: Sequence[str], output: Any, activities: int) -> None:
         for r in Instance.objects.filter(instance_id__in=part).select_related("payload")
     }
     assert len(rows) == len(instance_ids)
-    found = HistoryEvent.objects.filter(instance__in=rows).order_by("instance_id", "sequence")
+    found = HistoryPart.objects.filter(instance__in=rows).order_by("instance_id", "sequence")
     seen = 0
     for key, group in groupby(found.iterator(), key=lambda row: row.instance_id):
         history, row = list(group), rows[key]
-        events = [encoding.decode(h.body) for h in history]
-        problems = check_sequence([h.sequence for h in history]) + check_history(events)
+        events = [event for part in history for event in encoding.decode_all(part.body)]
+        places = [place for part in history for place in range(part.sequence, part.sequence + part.count)]
+        problems = check_sequence(places) + check_history(events)
         problems += check_stored(events, row.status, row.payload.output)
         assert not problems, (row.instance_id, problems[:5])
         assert (row.status, json.loads(row.payload.output or "null")) == ("Completed", output)
@@ -139,10 +145,6 @@ def check(instance_ids: Sequence[str], output: Any, activities: int) -> None:
 
 def _times_of(instance_ids: Sequence[str]) -> list[tuple[datetime, datetime | None]]:
     return list(Instance.objects.filter(instance_id__in=instance_ids).values_list("created_at", "completed_at"))
-
-
-def _fire_at(body: str) -> datetime:
-    return encoding.decode(body).fire_at  # type: ignore[attr-defined, no-any-return]
 
 
 def _parts(values: Sequence[str]) -> list[Sequence[str]]:

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from orchestrations import EventRequest, StartRequest
 from orchestrations.client.client import DurableClient
 from tests.benchmarks import measures
 from tests.benchmarks.ground import BULK, CREATE, EMPTY_JOB, RAW_COMMIT, Ground, repeat
@@ -15,6 +16,7 @@ from tests.servers import database_kind
 from tests.workers import run_workers
 
 WORKERS = pytest.mark.parametrize("workers", [1, 2])
+BATCHES = pytest.mark.parametrize("batch", [1, 100])
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.slow]
 
@@ -65,17 +67,19 @@ def test_w4_event_latency(size: int, workers: int, ground: Ground, report: Repor
 
 
 @WORKERS
+@BATCHES
 @pytest.mark.parametrize("size", [100, 1000])
-def test_w4_many_events(size: int, workers: int, ground: Ground, report: Report) -> None:
-    """So many events to one instance, one by one, until it has ended."""
+def test_w4_many_events(size: int, batch: int, workers: int, ground: Ground, report: Report) -> None:
+    """So many events to one instance, one by one or in batches, until it has ended."""
     client = DurableClient()
 
     def measure() -> float:
         ids = measures.start_many("wait_for", ["Item"] * size, 1)
         measures.wait_for_bodies(1)
         began = time.perf_counter()
-        for number in range(size):
-            client.raise_event(ids[0], "Item", number)
+        for start in range(0, size, batch):
+            numbers = range(start, start + batch)
+            client.raise_events([EventRequest(ids[0], "Item", number) for number in numbers])
         measures.watch(ids[0])
         rate = size / (time.perf_counter() - began)
         measures.check(ids, list(range(size)), 0)
@@ -84,23 +88,28 @@ def test_w4_many_events(size: int, workers: int, ground: Ground, report: Report)
     with run_workers(workers):
         measures.warm_up()
         rate = repeat(ground, measure)
-    report.add(Line("W4 events to one instance", size, workers, rate, "events/s", CREATE, ground.rate(CREATE)))
+    name = f"W4 events to one instance{measures.batches_of(batch)}"
+    report.add(Line(name, size, workers, rate, "events/s", CREATE, ground.rate(CREATE)))
 
 
 @WORKERS
+@BATCHES
 @pytest.mark.parametrize("size", [100, 1000])
-def test_w7_starts(size: int, workers: int, ground: Ground, report: Report) -> None:
-    """Starts one by one, by one client, while workers run what was started."""
+def test_w7_starts(size: int, batch: int, workers: int, ground: Ground, report: Report) -> None:
+    """Starts one by one or in batches, by one client, while workers run what was started."""
+    client = DurableClient()
 
     def measure() -> float:
         began = time.perf_counter()
-        ids = measures.start_many("plain", None, size)
+        parts = [client.start_many([StartRequest("plain")] * batch) for _ in range(0, size, batch)]
         rate = size / (time.perf_counter() - began)
         measures.wait_for_all()
-        measures.check(ids, "done", 0)
+        measures.check([one for part in parts for one in part], "done", 0)
         return rate
 
     with run_workers(workers):
         measures.warm_up()
         rate = repeat(ground, measure)
-    report.add(Line("W7 starts", size, workers, rate, "starts/s", CREATE, ground.rate(CREATE)))
+    report.add(
+        Line(f"W7 starts{measures.batches_of(batch)}", size, workers, rate, "starts/s", CREATE, ground.rate(CREATE))
+    )

@@ -8,7 +8,7 @@ from orchestrations.store.models import (
     ActivityTask,
     AuditEntry,
     EventReceipt,
-    HistoryEvent,
+    HistoryPart,
     InboxMessage,
     Instance,
     Payload,
@@ -16,7 +16,7 @@ from orchestrations.store.models import (
     TaskHub,
 )
 
-TABLES = (TaskHub, Instance, Schedule, Payload, HistoryEvent, InboxMessage, EventReceipt, ActivityTask, AuditEntry)
+TABLES = (TaskHub, Instance, Schedule, Payload, HistoryPart, InboxMessage, EventReceipt, ActivityTask, AuditEntry)
 
 
 def dump_tables() -> dict[str, list[dict[str, Any]]]:

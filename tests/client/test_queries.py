@@ -17,8 +17,9 @@ from orchestrations.client.queries import InstanceFilter
 from orchestrations.engine.state import Status
 from orchestrations.errors import InstanceNotFoundError, InvalidError
 from orchestrations.store import hubs
-from orchestrations.store.models import HistoryEvent, Instance, Schedule
+from orchestrations.store.models import Instance, Schedule
 from tests.bursts import drain
+from tests.histories import parts_of, replace_event
 from tests.people import change
 
 HUB = "main"
@@ -209,13 +210,11 @@ def test_the_beginning_of_an_event_has_the_members_before_its_payload(cut: int) 
 def test_a_page_of_the_history_reads_the_beginning_of_long_events_only() -> None:
     instance_id = DurableClient().start_new("sequence", client_input=2)
     drain()
-    event = HistoryEvent.objects.filter(kind="TaskCompleted").earliest("sequence")
-    long = json.loads(event.body) | {"Result": json.dumps("x" * 1_000_000)}
-    HistoryEvent.objects.filter(sequence=event.sequence).update(body=json.dumps(long, separators=(",", ":")))
+    place = replace_event(parts_of(instance_id), "TaskCompleted", Result=json.dumps("x" * 1_000_000))
     with CaptureQueriesContext(connection) as found:
         page = queries.list_history(HUB, instance_id, body_limit=4096)
     assert "LEFT(" in found[-1]["sql"] or "SUBSTR(" in found[-1]["sql"]
     whole = queries.list_history(HUB, instance_id)
     for short, row in zip(page.rows, whole.rows, strict=True):
         assert short == row or (len(short.members["Result"]) < 5000 and short.members.keys() == row.members.keys())
-    assert len(whole.rows[event.sequence].members["Result"]) > 1_000_000
+    assert len(whole.rows[place].members["Result"]) > 1_000_000

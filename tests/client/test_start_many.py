@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from orchestrations import DurableClient, StartRequest
 from orchestrations.engine.state import Status
 from orchestrations.errors import DurableError, InstanceExistsError
-from orchestrations.store import clock, inbox
+from orchestrations.store import clock, inbox, sql
 from orchestrations.store.models import Instance
 from tests.bursts import HINTS, drain, status_of
 from tests.store.concurrency import beside, wait_until_blocked
@@ -104,13 +104,17 @@ def test_each_instant_is_announced() -> None:
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="its transactions are alone")
 def test_a_start_that_is_the_victim_of_a_deadlock_is_done_again() -> None:
-    """It has inserted one id and waits for another's row; who has that row inserts the first one."""
+    """It has inserted one id and waits for another's row; who has that row inserts the first one.
+
+    Who notices a deadlock first is its victim, so the other one has more patience.
+    """
     client = DurableClient()
     client.start_new("wait_for", "row", ["go"])
     drain()
 
     def lock_and_insert() -> None:
         with transaction.atomic():
+            sql.run("SET LOCAL deadlock_timeout = '60s'", [])
             inbox.lock([Instance.objects.get(instance_id="row").pk])
             is_locked.set()
             wait_until_blocked(starting)

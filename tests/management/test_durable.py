@@ -18,12 +18,12 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
-from orchestrations import OrchestrationContext, orchestrator
+from orchestrations import OrchestrationContext, StartRequest, orchestrator
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.management import output
 from orchestrations.store import clock, processes
-from orchestrations.store.models import AuditEntry, TaskHub
+from orchestrations.store.models import AuditEntry, Instance, TaskHub
 from orchestrations.store.processes import Home, Process
 from tests import servers
 from tests.bursts import drain, kinds_of, new_worker, status_of
@@ -127,6 +127,66 @@ def test_start_reads_input_from_a_file_and_from_standard_input(tmp_path: Path, m
     client = DurableClient()
     assert client.get_status("a", show_input=True).input_ == {"Größe": 1}
     assert client.get_status("b", show_input=True).input_ == [2]
+
+
+def test_start_takes_many_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "inputs").write_text('{"Größe": 1}\n\n"a\\u2028b"\n[3]', encoding="utf-8")
+    done = durable("start", "plain", "--inputs", f"@{tmp_path / 'inputs'}", "--id", "n", "--tag", "color=red")
+    assert (done.code, done.out) == (0, "n-1\nn-2\nn-3\n")
+    found = [DurableClient().get_status(f"n-{n}", show_input=True) for n in (1, 2, 3)]
+    assert [one.input_ for one in found] == [{"Größe": 1}, "a\u2028b", [3]]
+    assert all(one.tags == {"color": "red"} for one in found)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("1\n" * 1001))
+    assert len(durable("start", "plain", "--inputs", "-", "--json").json["instanceIds"]) == 1001
+    assert AuditEntry.objects.filter(action="start", result="done").count() == 1004
+
+
+def test_many_inputs_of_which_one_is_refused_start_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, more, words in (
+        ("1\n\n{", (), "The input in line 3 is not valid JSON"),
+        ("1\n" * 1000 + "NaN", (), "The input in line 1001 holds NaN"),
+        ("1\n" + "[" * 100_000, (), "line 2"),
+        ("1", ("--wait",), "goes with neither"),
+        ("1", ("--input", "1"), "goes with neither"),
+        ("1\n2", ("--id", "x" * 300), "instance ID"),
+    ):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        done = durable("start", "plain", "--inputs", "-", *more)
+        assert done.code == 2
+        assert words in done.err
+    assert not Instance.objects.exists()
+
+
+def test_what_was_started_before_an_error_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    DurableClient().start_new("plain", "n-1001")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("1\n" * 1001))
+    done = durable("start", "plain", "--inputs", "-", "--id", "n", "--json", "--if-exists", "error")
+    assert (done.code, len(done.json["instanceIds"])) == (4, 1000)
+
+
+def test_raise_event_takes_many_instances(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = ["a b", "b", "c"]
+    DurableClient().start_many([StartRequest("wait_for", i, ["go"]) for i in ids])
+    send = ("raise-event", "-", "go", "--data", "7", "--event-id", "x")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a b\r\n\nc\n"))
+    assert durable(*send).out == "Event 'go' accepted by 2 instances.\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(ids)))
+    assert durable(*send).out == "Event 'go' accepted by 1 instance, and by 2 before.\n"
+    drain()
+    assert {str(DurableClient().get_status(i).output) for i in ids} == {"[7]"}
+    assert AuditEntry.objects.filter(action="raise-event", result="done").count() == 3
+
+
+def test_events_of_which_one_is_refused_are_not_accepted_and_earlier_ones_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids = DurableClient().start_many([StartRequest("wait_for", client_input=["go"]) for _ in range(1001)])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join([*ids, "nobody"])))
+    done = durable("raise-event", "-", "go", "--json")
+    assert (done.code, done.json) == (3, {"accepted": 1000, "acceptedBefore": 0})
+    assert AuditEntry.objects.filter(action="raise-event", result="refused").count() == 1
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    assert "no id on standard input" in durable("raise-event", "-", "go").err
 
 
 def test_status_shows_one_instance(live: str) -> None:

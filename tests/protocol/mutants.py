@@ -111,8 +111,8 @@ MUTANTS = {
         "a delivery is not counted, so who leases the instance thinks that he knows what waits",
         420,
         f"{STORE}.inbox:note_arrivals",
-        "_ARRIVE",
-        "_ARRIVE.replace('t.arrivals + 1', 't.arrivals')",
+        "ARRIVE",
+        "ARRIVE.replace('t.arrivals + 1', 't.arrivals')",
     ),
     "ignored-miss": _bug(
         "the fast path commits although something has come since the look",
@@ -147,9 +147,9 @@ MUTANTS = {
     "no-dedup": _bug(
         "an event that is sent again is stored again",
         60,
-        f"{STORE}.instances:accept_event",
-        "return bool(",
-        "return True or bool(",
+        f"{STORE}.events:_is_new",
+        "is_new = pair in fresh",
+        "is_new = True",
         "event",
         "timed-event",
     ),

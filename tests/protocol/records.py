@@ -13,8 +13,17 @@ from django.db import connection
 from orchestrations.engine import encoding
 from orchestrations.engine.events import HistoryEvent
 from orchestrations.store import sql
-from orchestrations.store.models import ActivityTask, Gate, InboxMessage, Instance, Payload, Schedule, TaskHub
-from orchestrations.store.models import HistoryEvent as HistoryRow
+from orchestrations.store.models import (
+    ActivityTask,
+    Gate,
+    HistoryPart,
+    InboxMessage,
+    Instance,
+    Payload,
+    Schedule,
+    TaskHub,
+)
+from tests.histories import events_of, parts_of, positions_of
 
 Attempt = tuple[str, int, int]
 """Execution, sequence number, attempt."""
@@ -138,14 +147,10 @@ def read_all() -> Iterator[Record]:
             blocked=schedule.blocked,
             parent=row.parent.instance_id if row.parent else None,
         )
-        for execution, number, body in HistoryRow.objects.filter(instance=row.pk).values_list(
-            "execution", "sequence", "body"
-        ):
-            if execution != schedule.execution:
-                record.strays += 1
-            else:
-                record.numbers.append(number)
-                record.history.append(encoding.decode(body))
+        parts = parts_of(row.instance_id).filter(instance=row.pk)
+        present = parts.filter(execution=schedule.execution)
+        record.strays = parts.count() - present.count()
+        record.numbers, record.history = positions_of(present), events_of(present)
         record.waiting = [
             encoding.decode(body)
             for body in InboxMessage.objects.filter(instance=row.pk).order_by("id").values_list("body", flat=True)
@@ -157,5 +162,5 @@ def read_all() -> Iterator[Record]:
 def orphans() -> list[str]:
     """Return which rows belong to no instance (I16)."""
     known = Instance.objects.values("pk")
-    models = (HistoryRow, InboxMessage, ActivityTask, Schedule, Payload)
+    models = (HistoryPart, InboxMessage, ActivityTask, Schedule, Payload)
     return [m._meta.db_table for m in models if m.objects.exclude(instance__in=known).exists()]

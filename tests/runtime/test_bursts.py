@@ -17,10 +17,11 @@ from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.store import clock, leases
-from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance, Schedule
+from orchestrations.store.models import ActivityTask, HistoryPart, InboxMessage, Instance, Schedule
 from tests import servers
 from tests.bursts import burst_once, drain, kinds_of, run, status_of
 from tests.functions import RELEASES, sequence
+from tests.histories import count_events
 
 
 def test_a_sequence_gives_its_result() -> None:
@@ -44,7 +45,7 @@ def test_the_classic_has_the_history_of_durable_functions() -> None:
 def test_a_wide_fan_out_comes_together() -> None:
     status = run("fan_out", 300)
     assert (status.runtime_status, status.output) == (Status.COMPLETED, sum(range(300)))
-    completed = HistoryEvent.objects.filter(kind="TaskCompleted").count()
+    completed = count_events("TaskCompleted")
     assert completed == 300
 
 
@@ -194,7 +195,7 @@ def test_continue_as_new_keeps_the_instance_and_drops_its_history() -> None:
     status = run("count_to", {"now": 0, "end": 4})
     assert (status.runtime_status, status.output) == (Status.COMPLETED, 4)
     assert status.input_ == {"now": 4, "end": 4}
-    assert HistoryEvent.objects.values("execution").distinct().count() == 1
+    assert HistoryPart.objects.values("execution").distinct().count() == 1
 
 
 def test_an_outcome_of_an_earlier_execution_is_never_taken_for_one_of_the_present() -> None:

@@ -19,8 +19,9 @@ from orchestrations.authoring.context import body_of
 from orchestrations.authoring.registry import ORCHESTRATOR, registry
 from orchestrations.client.client import DurableClient
 from orchestrations.engine import encoding
-from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance, Schedule
+from orchestrations.store.models import ActivityTask, InboxMessage, Instance, Schedule
 from tests import servers
+from tests.histories import count_events, events_of, parts_of, positions_of
 from tests.invariants import check_history
 from tests.runtime.test_recovery import copy_on_the_test_database
 from tests.workers import run_workers, wait_until
@@ -103,13 +104,12 @@ def check_end(load: Load, said: Callable[[], str]) -> None:
         if isinstance(expected, dict) and isinstance(output, dict):
             output = {name: output[name] for name in expected}
         assert (instance.status, output) == ("Completed", expected), instance.payload.failure
-        rows = HistoryEvent.objects.filter(instance=instance, execution=instance.schedule.execution).order_by(
-            "sequence"
-        )
-        assert [row.sequence for row in rows] == list(range(instance.schedule.position))
+        parts = parts_of(instance.instance_id).filter(execution=instance.schedule.execution)
+        assert positions_of(parts) == list(range(instance.schedule.position))
+        events = events_of(parts)
         function = registry.get(ORCHESTRATOR, instance.name)
-        assert check_history([encoding.decode(row.body) for row in rows], body_of(function)) == []
-        _check_results([encoding.to_members(encoding.decode(row.body)) for row in rows])
+        assert check_history(events, body_of(function)) == []
+        _check_results([encoding.to_members(event) for event in events])
     assert not ActivityTask.objects.exists()
     assert not InboxMessage.objects.exclude(kind="EventRaised").exists()
     assert not Schedule.objects.exclude(due_at=None).exists()
@@ -168,7 +168,7 @@ def test_an_interrupted_copy_fails_nothing_and_repeats_no_result(
             time.sleep(0.3 + 1.5 * (number % 5) / 4)
             assert copy.stop(signal.SIGINT) == 0, copy.said()
         assert not Schedule.objects.exclude(losses=0).exists()
-        assert not HistoryEvent.objects.filter(kind__in=["TaskFailed", "ExecutionFailed"]).exists()
+        assert count_events("TaskFailed", "ExecutionFailed") == 0
     (tmp_path / "signal").touch()
     with copy_on_the_test_database(tmp_path) as copy:
         check_end(load, copy.said)

@@ -21,8 +21,9 @@ from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.commits import TRIES, commit_safely
 from orchestrations.store import clock, leases
 from orchestrations.store.batch import TurnCommit
-from orchestrations.store.models import HistoryEvent, InboxMessage, Schedule
+from orchestrations.store.models import InboxMessage, Schedule
 from tests.bursts import burst_once, drain, kinds_of, new_worker, status_of
+from tests.histories import count_events
 from tests.store.concurrency import beside, held_beside, run_beside, wait_until_blocked
 from tests.store.holding import claim, commit, hold, plan
 from tests.taps import OnCommit, commits_through
@@ -143,7 +144,7 @@ def test_a_database_that_refuses_every_try_leaves_nothing(plans: list[TurnCommit
         answers = commit_safely(plans, clock.now(), "code")
     assert answers is not None
     assert [a.is_dropped for a in answers] == [True, False]
-    assert HistoryEvent.objects.filter(kind="EventRaised").count() == 1
+    assert count_events("EventRaised") == 1
     assert InboxMessage.objects.count() == 2
     assert not Schedule.objects.filter(blocked__gt="").exists()
 

@@ -16,7 +16,7 @@ import pytest
 from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
-from orchestrations.store.models import HistoryEvent
+from tests.histories import count_events
 from tests.workers import is_stopped, run_workers, stop_between_transactions, wait_until
 
 POINTS = [
@@ -35,7 +35,7 @@ def _finish(tmp_path: Path, faults: str) -> list[str]:
         instance_id = client.start_new("trace_all", client_input={"path": str(path), "count": 3})
         wait_until(lambda: queries.read_status(client.hub, instance_id) is Status.COMPLETED, 30.0)
     assert client.get_status(instance_id).output == 6
-    assert HistoryEvent.objects.filter(kind="TaskCompleted").count() == 6
+    assert count_events("TaskCompleted") == 6
     return path.read_text().splitlines()
 
 
@@ -63,5 +63,5 @@ def test_a_zombie_with_old_leases_is_refused(point: str, said: str, tmp_path: Pa
             wait_until(lambda: said in zombie.said(), 10.0, zombie.said)
             zombie.process.send_signal(signal.SIGCONT)
     assert client.get_status(instance_id).output == 6
-    assert HistoryEvent.objects.filter(kind="TaskCompleted").count() == 6
+    assert count_events("TaskCompleted") == 6
     assert len(set(path.read_text().splitlines())) == 6

@@ -22,8 +22,9 @@ from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store import clock, leases
 from orchestrations.store.claimed import ClaimedActivity
-from orchestrations.store.models import ActivityTask, HistoryEvent, TaskHub
+from orchestrations.store.models import ActivityTask, TaskHub
 from tests.bursts import burst_once, drain, new_worker, run, status_of
+from tests.histories import count_events
 
 LEFT: list[str] = []
 
@@ -140,7 +141,7 @@ def test_without_threads_it_runs_as_any_other() -> None:
 
 def test_a_timer_and_other_work_go_on_beside_long_ones(worker: WorkerState) -> None:
     long = [start("nap"), start("wait_in_a_thread")]
-    drain(worker, until=lambda: HistoryEvent.objects.filter(kind="TaskScheduled").count() == 2)
+    drain(worker, until=lambda: count_events("TaskScheduled") == 2)
     began = time.monotonic()
     quick = DurableClient().start_new("timer", client_input=0.2)
     drain(worker, until=lambda: status_of(quick) is Status.COMPLETED)
@@ -187,7 +188,7 @@ def test_an_outcome_is_made_while_the_database_is_away(monkeypatch: pytest.Monke
 
 def test_who_exits_in_a_task_ends_neither_the_loop_nor_its_neighbours(worker: WorkerState) -> None:
     others = [start("nap") for _ in range(3)]
-    drain(worker, until=lambda: HistoryEvent.objects.filter(kind="TaskScheduled").count() == 3)
+    drain(worker, until=lambda: count_events("TaskScheduled") == 3)
     exits = start("exit_in_a_task")
     drain(worker, until=lambda: worker.is_spoilt)
     worker.lanes.drain(seconds=10.0)

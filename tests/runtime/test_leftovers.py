@@ -15,8 +15,9 @@ from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.runtime.surroundings import FORKED_EXIT
 from orchestrations.store import activities
-from orchestrations.store.models import HistoryEvent, Schedule, TaskHub
+from orchestrations.store.models import Schedule, TaskHub
 from tests.bursts import drain, new_worker, run, status_of
+from tests.histories import count_events
 
 Body = Generator[Any, Any, Any]
 DONE: list[str] = []
@@ -142,7 +143,7 @@ def test_a_child_that_an_orchestrator_forks_and_lets_return_is_not_the_worker() 
     assert status.runtime_status is Status.COMPLETED
     assert isinstance(status.output, int)
     assert os.waitstatus_to_exitcode(os.waitpid(status.output, 0)[1]) == FORKED_EXIT
-    assert HistoryEvent.objects.filter(kind="ExecutionCompleted").count() == 1
+    assert count_events("ExecutionCompleted") == 1
 
 
 def test_a_language_is_the_body_s_own_and_nobody_else_s() -> None:

@@ -13,8 +13,9 @@ from orchestrations.client.status import Blocked
 from orchestrations.engine.state import Status
 from orchestrations.store import clock, leases
 from orchestrations.store.claimed import ClaimedInstance
-from orchestrations.store.models import HistoryEvent, InboxMessage, Supervisor, Worker
+from orchestrations.store.models import InboxMessage, Supervisor, Worker
 from tests.bursts import burst_once, drain, kinds_of, status_of
+from tests.histories import parts_of, replace_event
 from tests.store.holding import claim, schedule_of
 
 
@@ -81,9 +82,7 @@ def test_a_history_that_cannot_be_read_parks_the_instance_and_its_batch_mates_go
     client = DurableClient()
     odd, good = (client.start_new("wait_for", client_input=["a"]) for _ in range(2))
     drain()
-    HistoryEvent.objects.filter(instance__instance_id=odd, kind="ExecutionStarted").update(
-        body='{"EventType":"FromTheFuture","Timestamp":"2026-01-01T00:00:00Z"}'
-    )
+    replace_event(parts_of(odd), "ExecutionStarted", EventType="FromTheFuture")
     for instance_id in (odd, good):
         client.raise_event(instance_id, "a", 1)
     burst_once()

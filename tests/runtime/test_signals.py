@@ -17,8 +17,9 @@ from django.db import transaction
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.runtime.watch import State, Watch
-from orchestrations.store.models import ActivityTask, HistoryEvent, Instance, Schedule, Supervisor, Worker
+from orchestrations.store.models import ActivityTask, Instance, Schedule, Supervisor, Worker
 from tests import servers
+from tests.histories import count_events
 from tests.project.test_watch import is_alive
 from tests.runtime.test_recovery import is_over
 from tests.workers import Workers, is_stopped, run_workers, wait_until
@@ -96,7 +97,7 @@ def test_what_takes_longer_than_the_grace_goes_back_unharmed(tmp_path: Path) -> 
     row = ActivityTask.objects.get()
     assert (row.lease_owner, row.losses) == ("", 0)
     assert Instance.objects.get(instance_id=instance_id).status == "Running"
-    assert HistoryEvent.objects.filter(kind="TaskFailed").count() == 0
+    assert count_events("TaskFailed") == 0
     assert not Worker.objects.exists()
 
 
@@ -123,7 +124,7 @@ def test_an_activity_past_its_deadline_is_recorded_as_timed_out_once(tmp_path: P
         "Activity 'outlast_the_deadline' did not end within 0.6 s.",
         False,
     ]
-    assert HistoryEvent.objects.filter(kind="TaskFailed").count() == 1
+    assert count_events("TaskFailed") == 1
 
 
 def test_a_deadline_is_enforced_while_neither_database_nor_queue_answers(
@@ -149,7 +150,7 @@ def test_a_deadline_is_enforced_while_neither_database_nor_queue_answers(
             redis_server.process.send_signal(signal.SIGCONT)
         status = wait_for_end(instance_id, workers)
     assert "did not end within 3 s" in status.failure.message
-    assert HistoryEvent.objects.filter(kind="TaskFailed").count() == 1
+    assert count_events("TaskFailed") == 1
 
 
 def test_a_time_out_is_caught_by_its_class_and_by_the_builtin_one() -> None:

@@ -5,22 +5,23 @@ The numbers are budgets. Who raises one says why in the commit.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from django.db import transaction
 
 from orchestrations.client.client import DurableClient
-from orchestrations.client.requests import StartRequest
+from orchestrations.client.requests import EventRequest, StartRequest
 from orchestrations.conf import conf
 from orchestrations.engine.state import Status
 from orchestrations.store import activities, clock, histories, hubs, leases, looks, sql
 from orchestrations.store.batch import TurnCommit
-from orchestrations.store.models import HistoryEvent, Instance, TaskHub
+from orchestrations.store.histories import HISTORY
+from orchestrations.store.models import Instance, TaskHub
 from tests.bursts import burst_once, drain, new_worker, status_of
+from tests.histories import append
 from tests.store.counting import Cost, count_cost
-from tests.store.holding import claim, commit, hold, plan, question_of, result_of, row_of, start, turn
+from tests.store.holding import claim, commit, hold, plan, question_of, result_of, start, turn
 
 COUNTS = pytest.mark.parametrize("count", [1, 100])
 
@@ -57,14 +58,19 @@ def test_starts_cost_one_commit_whatever_their_number() -> None:
     has(cost, 1, 4, postgres=2)
 
 
-def test_an_event_costs_one_commit() -> None:
-    instance_id = row_of(DurableClient().start_new("wait_for", client_input=["a"])).instance_id
+@COUNTS
+def test_events_cost_one_commit_whatever_their_number(count: int) -> None:
+    """Lock; count what waits; remember their ids; insert; update. PostgreSQL does it all by one statement."""
+    ids = DurableClient().start_many([StartRequest("wait_for", client_input=["a"]) for _ in range(count)])
     with count_cost() as cost:
-        DurableClient().raise_event(instance_id, "a", 1)
-    has(cost, 1, 4)
+        DurableClient().raise_events([EventRequest(i, "a", 1) for i in ids])
+    has(cost, 1, 4, postgres=1)
     with count_cost() as cost:
-        DurableClient().raise_event(instance_id, "a", 1, event_id="x")
-    has(cost, 1, 5)
+        DurableClient().raise_events([EventRequest(i, "a", 1, "x") for i in ids])
+    has(cost, 1, 5, postgres=1)
+    with count_cost() as cost, transaction.atomic():  # on SQLite a savepoint is set and released
+        DurableClient().raise_events([EventRequest(i, "b", 1) for i in ids])
+    has(cost, 1, 6, postgres=1)
 
 
 @COUNTS
@@ -152,7 +158,7 @@ def test_a_turn_costs_the_same_after_ten_events_as_after_a_thousand(length: int)
     with count_cost() as cost:
         commit(plans)
     has(cost, 1, 4, postgres=1)
-    reads = [s for s in cost.texts if "historyevent" in s and "INSERT INTO orchestrations_historyevent" not in s]
+    reads = [s for s in cost.texts if HISTORY in s and f"INSERT INTO {HISTORY}" not in s]
     assert reads == []
 
 
@@ -247,8 +253,5 @@ def plan_results(count: int, name: str = "call", client_input: object = "echo") 
 
 def pad_history(pk: int, execution: str, start_at: int, length: int) -> None:
     """Make the stored history so long."""
-    body = json.dumps({"EventType": "EventRaised", "EventId": -1, "Timestamp": "2026-01-01T00:00:00Z", "Name": "x"})
-    HistoryEvent.objects.bulk_create(
-        HistoryEvent(instance_id=pk, execution=execution, sequence=n, kind="EventRaised", body=body)
-        for n in range(start_at, length)
-    )
+    event = {"EventType": "EventRaised", "EventId": -1, "Timestamp": "2026-01-01T00:00:00Z", "Name": "x"}
+    append(pk, execution, start_at, [event] * (length - start_at))

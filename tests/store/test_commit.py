@@ -16,11 +16,12 @@ from orchestrations.engine.state import Status
 from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.commits import commit_safely
 from orchestrations.store import activities, advance, clock, leases
-from orchestrations.store.batch import Committed
+from orchestrations.store.batch import Committed, TurnCommit
 from orchestrations.store.claimed import ClaimedInstance
 from orchestrations.store.commit import commit_turns
-from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Instance, Schedule
+from orchestrations.store.models import ActivityTask, HistoryPart, InboxMessage, Instance, Schedule
 from tests.bursts import HINTS, drain, kinds_of, new_worker, status_of
+from tests.histories import append, count_events
 from tests.store.concurrency import at_once, beside, held_beside, run_beside, wait_until_blocked
 from tests.store.holding import (
     LEASE_SECONDS,
@@ -195,7 +196,7 @@ def test_the_same_worker_cannot_commit_under_an_epoch_that_it_lost_meanwhile(thr
     for _ in three:
         claim("w")
     assert [a.is_dropped for a in commit(plans)] == [True] * 3
-    assert HistoryEvent.objects.filter(kind="EventRaised").count() == 0
+    assert count_events("EventRaised") == 0
 
 
 def test_two_commits_of_one_claim_at_the_same_moment_consume_each_message_once(three: list[str]) -> None:
@@ -331,7 +332,7 @@ def _held_after(answer: Committed, pk: int, owner: str) -> list[ClaimedInstance]
 def test_a_poisoned_plan_parks_its_instance_and_the_others_commit(three: list[str]) -> None:
     plans = plan(hold(claim("w").instances))
     bad = plans[1]
-    bad.held.row.position -= 1  # its events collide with one that is stored
+    _collide(bad)
     answers = commit_safely(plans, clock.now(), "code")
     assert answers is not None
     assert [a.is_dropped for a in answers] == [False, True, False]
@@ -340,13 +341,19 @@ def test_a_poisoned_plan_parks_its_instance_and_the_others_commit(three: list[st
     assert [kinds_of(i).count("EventRaised") for i in three] == [int(i != bad.held.facts.instance_id) for i in three]
 
 
+def _collide(commit: TurnCommit) -> None:
+    """Store what the plan's events collide with."""
+    row = commit.held.row
+    append(row.instance_id, row.execution, row.position, [{"EventType": "GenericEvent"}])
+
+
 def test_a_database_error_in_a_commit_leaves_nothing_of_it(three: list[str]) -> None:
     plans = plan(hold(claim("w").instances))
-    plans[-1].held.row.position -= 1
-    before = (HistoryEvent.objects.count(), InboxMessage.objects.count())
+    _collide(plans[-1])
+    before = (HistoryPart.objects.count(), InboxMessage.objects.count())
     with pytest.raises(DatabaseError):
         commit(plans)
-    assert (HistoryEvent.objects.count(), InboxMessage.objects.count()) == before
+    assert (HistoryPart.objects.count(), InboxMessage.objects.count()) == before
 
 
 def test_after_a_lost_answer_one_row_tells_whether_the_batch_was_stored(three: list[str]) -> None:
@@ -361,7 +368,7 @@ def test_a_message_that_has_gone_drops_the_plan_that_consumed_it_and_its_batch_m
     plans = plan(hold(claim("w").instances))
     InboxMessage.objects.filter(pk=plans[0].consumed[0]).delete()
     assert [answer.is_dropped for answer in commit(plans)] == [True, False, False]
-    assert HistoryEvent.objects.filter(kind="EventRaised").count() == 2
+    assert count_events("EventRaised") == 2
 
 
 # --- management against a commit

@@ -16,8 +16,9 @@ from orchestrations.store.batch import TurnCommit
 from orchestrations.store.claims import ACTIVITY
 from orchestrations.store.commit import commit_turns
 from orchestrations.store.inbox import SCHEDULE
-from orchestrations.store.models import ActivityTask, HistoryEvent, InboxMessage, Schedule
+from orchestrations.store.models import ActivityTask, InboxMessage, Schedule
 from tests.bursts import drain, kinds_of, status_of
+from tests.histories import count_events
 from tests.store.concurrency import at_once, beside, held_beside, run_beside, wait_until_blocked
 from tests.store.counting import count_cost
 from tests.store.holding import PAST, claim, commit, hold, plan, result_of, schedule_of, start, turn
@@ -114,7 +115,7 @@ def test_the_batch_mates_of_what_has_come_go_the_whole_way_too_and_lose_nothing(
     late = plans[1].held.facts.instance_id
     run_beside(lambda: DurableClient().raise_event(late, "a", 1))
     assert looks_taken(plans) == 1
-    assert HistoryEvent.objects.filter(kind="TaskCompleted").count() == 3
+    assert count_events("TaskCompleted") == 3
     assert InboxMessage.objects.count() == 1
 
 
@@ -154,7 +155,7 @@ def test_a_miss_writes_nothing() -> None:
     after = {row.pk: (row.position, row.revision) for row in Schedule.objects.all()}
     assert after[plans[1].key] == before[plans[1].key]
     assert after[plans[0].key] != before[plans[0].key]
-    assert HistoryEvent.objects.filter(kind="TaskCompleted").count() == 1
+    assert count_events("TaskCompleted") == 1
 
 
 def test_a_message_that_somebody_has_taken_away_is_missed() -> None:

@@ -123,14 +123,13 @@ def test_looking_for_nobody_asks_nothing() -> None:
     assert looks.look([], clock.now()) == {}
 
 
-def test_an_inbox_is_full_at_its_limit() -> None:
-    """Its start and its timers do not count."""
-    pk = start("wait_or_default", 60)
+def test_what_waits_is_counted_up_to_a_bound() -> None:
+    """A start and timers do not count."""
+    pk, other = start("wait_or_default", 60), start("plain")
     turn("w", keep=False)
-    deliver(pk, "a")
-    assert not inbox.is_full(pk, 2)
-    deliver(pk, "b")
-    assert inbox.is_full(pk, 2)
+    for number, sender in enumerate("abc"):
+        assert inbox.count_waiting([pk, other], 2) == {pk: min(number, 2), other: 0}
+        deliver(pk, sender)
 
 
 def test_a_suspended_instance_takes_its_messages_in_order_when_it_is_resumed() -> None:

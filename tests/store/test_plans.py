@@ -60,8 +60,8 @@ def fill_with_timers(first: int, far: str) -> None:
             f" FROM ({_numbers()}) numbers"
         )
         cursor.execute(
-            "INSERT INTO orchestrations_historyevent (instance_id, execution, sequence, kind, body)"
-            f" SELECT {first} + n, 'e', 0, 'OrchestratorStarted', '{{}}' FROM ({_numbers()}) numbers"
+            "INSERT INTO orchestrations_historypart (instance_id, execution, sequence, count, body)"
+            f" SELECT {first} + n, 'e', 0, 1, '{{}}' FROM ({_numbers()}) numbers"
         )
 
 

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from orchestrations.client import queries
 from orchestrations.engine.state import Status
 from orchestrations.store import clock
-from orchestrations.store.models import ActivityTask, HistoryEvent, Instance
+from orchestrations.store.models import ActivityTask, Instance
 from orchestrations.web import payloads
 from orchestrations.web.filters import ListFilter
+from tests.histories import append
 from tests.people import HUB, change, make_history, make_row, waiting_for
 from tests.web.conftest import SignedIn
 
@@ -328,16 +329,6 @@ def test_a_history_names_what_was_retried_and_says_when_timers_fire(signed_in: S
     make_history(row, 1)
     number = {"EventId": 0, "Name": None}
     make_history(row, 1, EventType="TimerCreated", FireAt="2026-03-01T09:00:00.1234567Z", **number)
-    HistoryEvent.objects.filter(sequence=1).update(
-        body=json.dumps(
-            {
-                "EventType": "TimerCreated",
-                "EventId": 0,
-                "Timestamp": "2026-03-01T08:00:00Z",
-                "FireAt": "2026-03-01T09:00:00.1234567Z",
-            }
-        )
-    )
     make_history(row, 1, EventType="TaskFailed", TaskScheduledId=0, Name=None)
     html = _text(signed_in("viewer"), f"{LIST}{row.instance_id}/")
     failed = html[html.index('id="event-2"') :]
@@ -364,17 +355,7 @@ def test_completions_far_from_what_they_complete_have_its_name(signed_in: Signed
         {"EventType": "TaskCompleted", "EventId": -1, "Timestamp": "2026-03-01T08:00:00Z", "TaskScheduledId": n}
         for n in range(300)
     ]
-    execution = row.schedule.execution
-    HistoryEvent.objects.bulk_create(
-        HistoryEvent(
-            instance=row,
-            execution=execution,
-            sequence=i,
-            kind=members["EventType"],
-            body=json.dumps(members, separators=(",", ":")),
-        )
-        for i, members in enumerate(with_numbers)
-    )
+    append(row.pk, row.schedule.execution, 0, with_numbers)
     change(row, position=600)
     client = signed_in("viewer")
     html = _text(client, f"{LIST}{row.instance_id}/?from=400")

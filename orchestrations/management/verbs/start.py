@@ -1,6 +1,7 @@
-"""Start an instance.
+"""Start an instance, or one for each of many inputs.
 
-Prints its id; with --wait its output as JSON, and exits with 1 unless it has completed.
+Prints its id; with --wait its output as JSON, and exits with 1 unless it has completed. With --inputs it starts 1,000
+in a commit, and prints their ids in order as they are stored.
 """
 
 from __future__ import annotations
@@ -8,24 +9,30 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from orchestrations.client import queries
+from orchestrations.client.arguments import text_of
 from orchestrations.client.client import DurableClient
+from orchestrations.client.requests import StartRequest
 from orchestrations.client.status import OrchestrationStatus
 from orchestrations.engine.state import Status
 from orchestrations.management import output
 from orchestrations.management.verbs.control import operations
 
-PROGRESS_SECONDS = 1.0
+PROGRESS_SECONDS, BATCH = 1.0, 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("name", help="the orchestrator")
     parser.add_argument("--input", default=None, help="JSON, @FILE, or - for standard input")
-    parser.add_argument("--id", default=None, dest="instance_id", help="the instance's id (a new one)")
+    parser.add_argument("--inputs", default=None, help="@FILE or - with a JSON text in each line: start that many")
+    parser.add_argument(
+        "--id", default=None, dest="instance_id", help="its id (a new one); of many what precedes -1, -2 …"
+    )
     parser.add_argument("--version", default=None, dest="orchestrator_version", help="the orchestrator's version")
     parser.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
     parser.add_argument("--if-exists", default="replace_terminal", help="what to do if the id is taken")
@@ -37,6 +44,8 @@ def run(options: argparse.Namespace) -> int:
     """Start it, and wait if asked to."""
     if options.timeout is not None and not options.timeout >= 0:
         raise ValueError(f"--timeout must be 0 seconds or more, not {options.timeout:g}.")
+    if options.inputs is not None:
+        return _start_many(options)
     instance_id = operations(options).start(
         options.name,
         options.instance_id,
@@ -54,6 +63,35 @@ def run(options: argparse.Namespace) -> int:
         return 0
     status = _wait(DurableClient(options.hub), instance_id, options)
     return _print(status, options) if status is not None else output.OTHER
+
+
+def _start_many(options: argparse.Namespace) -> int:
+    if options.input is not None or options.wait:
+        raise ValueError("--inputs goes with neither --input nor --wait: wait for each by 'durable status ID'.")
+    requests = list(_requests(options))
+    found: list[str] = []
+    try:
+        for start in range(0, len(requests), BATCH):
+            ids = operations(options).start_many(requests[start : start + BATCH], if_exists=options.if_exists)
+            found += ids
+            if not options.as_json:
+                options.out.write("".join(f"{instance_id}\n" for instance_id in ids), ending="")
+    finally:  # what is started is told, also where a later one is refused
+        if options.as_json:
+            output.print_json(options.out, {"instanceIds": found})
+    output.warn_if_idle(options.err)
+    return 0
+
+
+def _requests(options: argparse.Namespace) -> Iterator[StartRequest]:
+    """Yield what to start; nothing is started if an input is refused."""
+    tags, number = dict(_tag(text) for text in options.tag), 0
+    for line, text in enumerate((read_json(options.inputs) or "").split("\n"), 1):
+        if text.strip():
+            number += 1
+            name = None if options.instance_id is None else f"{options.instance_id}-{number}"
+            text_of(None, text, f"The input in line {line}")
+            yield StartRequest(options.name, name, version=options.orchestrator_version, tags=tags, input_json=text)
 
 
 def read_json(text: str | None) -> str | None:

@@ -15,7 +15,7 @@ an index for that key alone where another index begins with it.
 
 from orchestrations.store.models.activities import ActivityTask
 from orchestrations.store.models.hubs import TaskHub
-from orchestrations.store.models.instances import Gate, HistoryEvent, Instance, Payload, Schedule
+from orchestrations.store.models.instances import Gate, HistoryPart, Instance, Payload, Schedule
 from orchestrations.store.models.messages import EventReceipt, InboxMessage
 from orchestrations.store.models.people import AuditEntry, RateLimit, SignInLink
 from orchestrations.store.models.processes import Supervisor, Worker, WorkerCode, WorkerLoss
@@ -25,7 +25,7 @@ __all__ = [
     "AuditEntry",
     "EventReceipt",
     "Gate",
-    "HistoryEvent",
+    "HistoryPart",
     "InboxMessage",
     "Instance",
     "Payload",

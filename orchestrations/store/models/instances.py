@@ -126,10 +126,12 @@ class Payload(models.Model):
         return f"payload of {self.instance_id}"
 
 
-class HistoryEvent(models.Model):
-    """A fact, ordered within an execution, never changed. The key is the last line of defence against two writers.
+class HistoryPart(models.Model):
+    """Consecutive history events of one turn: facts, ordered within an execution, never changed. The key is the last
+    line of defence against two writers.
 
-    Positions rise; they may have gaps, so they tell an order and no number.
+    `sequence` is the position of the first one, `count` their number. Positions rise; there may be gaps between parts,
+    so they tell an order and no number. A turn is one part as a rule: a row costs more than what is in it.
     """
 
     pk = models.CompositePrimaryKey("instance_id", "execution", "sequence")
@@ -138,8 +140,8 @@ class HistoryEvent(models.Model):
     )
     execution = models.CharField(max_length=32)
     sequence = models.IntegerField()
-    kind = models.CharField(max_length=40)
-    body = models.TextField()
+    count = models.IntegerField()
+    body = models.TextField()  # the events' JSON texts, with a comma between each two
 
     def __str__(self) -> str:
-        return f"{self.sequence} {self.kind}"
+        return f"{self.count} events from {self.sequence} on"

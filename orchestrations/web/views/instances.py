@@ -128,7 +128,7 @@ def show_event(request: HttpRequest, actor: Actor, hub: str, instance_id: str, s
     if data.version(instance_id) is None or sequence > 2**31 - 1:
         raise Http404(f"No instance with ID '{instance_id}' found.")
     page = data.event(instance_id, sequence)
-    if not page.rows or page.rows[0].sequence != sequence:
+    if not page.rows:
         raise Http404(f"The history of '{instance_id}' has no event {sequence}.")
     names = data.names(instance_id, histories.unnamed(page.rows), sequence)
     event = histories.present(page.rows, names)[0]
