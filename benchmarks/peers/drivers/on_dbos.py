@@ -1,0 +1,137 @@
+"""DBOS on PostgreSQL, in process, which is its usual way: the application is the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Any
+
+from dbos import DBOS
+from protocol import Watch, percentile, serve
+
+
+@DBOS.step()
+async def hello(name: str) -> str:
+    return f"Hello {name}!"
+
+
+@DBOS.workflow()
+async def three() -> list[str]:
+    return [await hello(city) for city in ("Tokyo", "Seattle", "London")]
+
+
+@DBOS.workflow()
+async def chain(length: int) -> int:
+    for number in range(length):
+        await hello(str(number))
+    return length
+
+
+@DBOS.workflow()
+async def fan(width: int) -> int:
+    return len(await asyncio.gather(*(hello(str(number)) for number in range(width))))
+
+
+@DBOS.workflow()
+async def events(count: int) -> int:
+    for _ in range(count):
+        await DBOS.recv_async("go", timeout_seconds=600)
+    return count
+
+
+@DBOS.workflow()
+async def nap() -> float:
+    began = time.time()
+    await DBOS.sleep_async(1)
+    return time.time() - began - 1
+
+
+@DBOS.workflow()
+async def empty() -> str:
+    return "ok"
+
+
+async def sequences(size: int) -> float:
+    watch = Watch()
+    await _results(await _start(size, three))
+    return watch.rate(size)
+
+
+async def idle(size: int) -> float:
+    found = []
+    for _ in range(size):
+        watch = Watch()
+        await _results(await _start(1, three))
+        found.append(watch.seconds)
+        await asyncio.sleep(0.03)
+    return percentile(found, 0.5)
+
+
+async def one_chain(size: int) -> float:
+    watch = Watch()
+    await _results(await _start(1, chain, size))
+    return watch.rate(size)
+
+
+async def one_fan(size: int) -> float:
+    watch = Watch()
+    await _results(await _start(1, fan, size))
+    return watch.rate(size)
+
+
+async def event_latency(size: int) -> float:
+    handles = await _start(size, events, 1)
+    await asyncio.sleep(2)
+    found = []
+    for handle in handles:
+        watch = Watch()
+        await DBOS.send_async(handle.workflow_id, "x", "go")
+        await handle.get_result()
+        found.append(watch.seconds)
+    return percentile(found, 0.5)
+
+
+async def event_rate(size: int) -> float:
+    (handle,) = await _start(1, events, size)
+    await asyncio.sleep(0.6)
+    watch = Watch()
+    for _ in range(size):
+        await DBOS.send_async(handle.workflow_id, "x", "go")
+    await handle.get_result()
+    return watch.rate(size)
+
+
+async def timers(size: int) -> float:
+    return percentile(await _results(await _start(size, nap)), 0.95)
+
+
+async def starts(size: int) -> float:
+    watch = Watch()
+    handles = await _start(size, empty)
+    rate = watch.rate(size)
+    await _results(handles)
+    return rate
+
+
+async def _start(count: int, workflow: Any, *arguments: Any) -> list[Any]:
+    return [await DBOS.start_workflow_async(workflow, *arguments) for _ in range(count)]
+
+
+async def _results(handles: list[Any]) -> list[Any]:
+    return [await handle.get_result() for handle in handles]
+
+
+async def main() -> None:
+    """Launch it and serve."""
+    config = {"name": "bench", "system_database_url": os.environ["PEER_DATABASE"], "log_level": "ERROR"}
+    DBOS(config={**config, "enable_otlp": False})  # type: ignore[typeddict-item]
+    DBOS.launch()
+    await sequences(20)
+    workloads = {"W1": sequences, "idle": idle, "W2": one_chain, "W3": one_fan, "W4 latency": event_latency}
+    await serve({**workloads, "W4 rate": event_rate, "W6": timers, "W7": starts})
+    DBOS.destroy()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
