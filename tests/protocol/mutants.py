@@ -309,6 +309,7 @@ MUTANTS = {
         "now if mark.obeys_management and inbox.has_control(row.instance_id) else due_at",
         "due_at",
         *("deviate", "event", "steering", "bad"),
+        first=700,
     ),
     "late-resume": _bug(
         "a resume that is ahead of the commit's clock is forgotten",
