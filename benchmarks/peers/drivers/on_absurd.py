@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 from absurd_sdk import AsyncAbsurd
-from protocol import Watch, itself, percentile, serve, until, workers
+from protocol import Watch, itself, median_of, percentile, serve, until, workers
 
 URL, QUEUE, CONCURRENCY, POLL_SECONDS = os.environ["PEER_DATABASE"], "bench", 20, 0.01
 
@@ -59,15 +59,6 @@ class Side:
 
     def __init__(self, app: Any) -> None:
         self.app, self.monitor = app, psycopg.connect(URL, autocommit=True)
-        self.workloads = {
-            "W1": self.sequences,
-            "idle": self.idle,
-            "W2": self.chain,
-            "W4 latency": self.event_latency,
-            "W4 rate": self.event_rate,
-            "W6": self.timers,
-            "W7": self.starts,
-        }
 
     async def sequences(self, size: int) -> float:
         watch = Watch()
@@ -75,13 +66,10 @@ class Side:
         return watch.rate(size)
 
     async def idle(self, size: int) -> float:
-        found = []
-        for _ in range(size):
-            watch = Watch()
+        async def one() -> None:
             await self._wait_for(*await self._start(1, "three"))
-            found.append(watch.seconds)
-            await asyncio.sleep(0.03)
-        return percentile(found, 0.5)
+
+        return await median_of(size, one)
 
     async def chain(self, size: int) -> float:
         watch = Watch()
@@ -146,7 +134,7 @@ async def main() -> None:
     with workers(*[itself("worker")] * int(os.environ["WORKERS"])):
         side = Side(app)
         await side.sequences(20)
-        await serve(side.workloads)
+        await serve(side)
 
 
 async def work() -> None:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from dbos import DBOS
-from protocol import Watch, percentile, serve
+from protocol import Watch, median_of, percentile, serve
 
 
 @DBOS.step()
@@ -22,14 +22,14 @@ async def three() -> list[str]:
 
 
 @DBOS.workflow()
-async def chain(length: int) -> int:
+async def one_chain(length: int) -> int:
     for number in range(length):
         await hello(str(number))
     return length
 
 
 @DBOS.workflow()
-async def fan(width: int) -> int:
+async def one_fan(width: int) -> int:
     return len(await asyncio.gather(*(hello(str(number)) for number in range(width))))
 
 
@@ -52,66 +52,59 @@ async def empty() -> str:
     return "ok"
 
 
-async def sequences(size: int) -> float:
-    watch = Watch()
-    await _results(await _start(size, three))
-    return watch.rate(size)
+class Side:
+    """The workloads."""
 
-
-async def idle(size: int) -> float:
-    found = []
-    for _ in range(size):
+    async def sequences(self, size: int) -> float:
         watch = Watch()
-        await _results(await _start(1, three))
-        found.append(watch.seconds)
-        await asyncio.sleep(0.03)
-    return percentile(found, 0.5)
+        await _results(await _start(size, three))
+        return watch.rate(size)
 
+    async def idle(self, size: int) -> float:
+        async def one() -> None:
+            await _results(await _start(1, three))
 
-async def one_chain(size: int) -> float:
-    watch = Watch()
-    await _results(await _start(1, chain, size))
-    return watch.rate(size)
+        return await median_of(size, one)
 
-
-async def one_fan(size: int) -> float:
-    watch = Watch()
-    await _results(await _start(1, fan, size))
-    return watch.rate(size)
-
-
-async def event_latency(size: int) -> float:
-    handles = await _start(size, events, 1)
-    await asyncio.sleep(2)
-    found = []
-    for handle in handles:
+    async def chain(self, size: int) -> float:
         watch = Watch()
-        await DBOS.send_async(handle.workflow_id, "x", "go")
+        await _results(await _start(1, one_chain, size))
+        return watch.rate(size)
+
+    async def fan(self, size: int) -> float:
+        watch = Watch()
+        await _results(await _start(1, one_fan, size))
+        return watch.rate(size)
+
+    async def event_latency(self, size: int) -> float:
+        handles = await _start(size, events, 1)
+        await asyncio.sleep(2)
+        found = []
+        for handle in handles:
+            watch = Watch()
+            await DBOS.send_async(handle.workflow_id, "x", "go")
+            await handle.get_result()
+            found.append(watch.seconds)
+        return percentile(found, 0.5)
+
+    async def event_rate(self, size: int) -> float:
+        (handle,) = await _start(1, events, size)
+        await asyncio.sleep(0.6)
+        watch = Watch()
+        for _ in range(size):
+            await DBOS.send_async(handle.workflow_id, "x", "go")
         await handle.get_result()
-        found.append(watch.seconds)
-    return percentile(found, 0.5)
+        return watch.rate(size)
 
+    async def timers(self, size: int) -> float:
+        return percentile(await _results(await _start(size, nap)), 0.95)
 
-async def event_rate(size: int) -> float:
-    (handle,) = await _start(1, events, size)
-    await asyncio.sleep(0.6)
-    watch = Watch()
-    for _ in range(size):
-        await DBOS.send_async(handle.workflow_id, "x", "go")
-    await handle.get_result()
-    return watch.rate(size)
-
-
-async def timers(size: int) -> float:
-    return percentile(await _results(await _start(size, nap)), 0.95)
-
-
-async def starts(size: int) -> float:
-    watch = Watch()
-    handles = await _start(size, empty)
-    rate = watch.rate(size)
-    await _results(handles)
-    return rate
+    async def starts(self, size: int) -> float:
+        watch = Watch()
+        handles = await _start(size, empty)
+        rate = watch.rate(size)
+        await _results(handles)
+        return rate
 
 
 async def _start(count: int, workflow: Any, *arguments: Any) -> list[Any]:
@@ -127,9 +120,9 @@ async def main() -> None:
     config = {"name": "bench", "system_database_url": os.environ["PEER_DATABASE"], "log_level": "ERROR"}
     DBOS(config={**config, "enable_otlp": False})  # type: ignore[typeddict-item]
     DBOS.launch()
-    await sequences(20)
-    workloads = {"W1": sequences, "idle": idle, "W2": one_chain, "W3": one_fan, "W4 latency": event_latency}
-    await serve({**workloads, "W4 rate": event_rate, "W6": timers, "W7": starts})
+    side = Side()
+    await side.sequences(20)
+    await serve(side)
     DBOS.destroy()
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from protocol import HERE, Watch, percentile, serve, until, workers
+from protocol import HERE, Watch, median_of, percentile, serve, until, workers
 
 PROJECT = Path(HERE).parent.parent.parent
 LIVE = ("Pending", "Running", "Suspended")
@@ -43,7 +43,7 @@ async def main() -> None:
             await until(lambda: Worker.objects.count() >= int(os.environ["WORKERS"]), 0.1)
             side = Side()
             await side.sequences(20)
-            await serve(side.workloads)
+            await serve(side)
 
 
 class Side:
@@ -53,19 +53,6 @@ class Side:
         from orchestrations import DurableClient
 
         self.client: Any = DurableClient()
-        self.workloads = {
-            "W1": self.sequences,
-            "idle": self.idle,
-            "W2": self.chain,
-            "W3": self.fan,
-            "W4 latency": self.event_latency,
-            "W4 rate": self.event_rate,
-            "W4 batch": self.event_batches,
-            "W6": self.timers,
-            "W7": self.starts,
-            "W7 batch": self.start_batches,
-            "raw commits": self.raw_commits,
-        }
 
     async def sequences(self, size: int) -> float:
         watch = Watch()
@@ -74,13 +61,7 @@ class Side:
         return watch.rate(size)
 
     async def idle(self, size: int) -> float:
-        found = []
-        for _ in range(size):
-            watch = Watch()
-            await self._wait_for(self.client.start_new("three"))
-            found.append(watch.seconds)
-            await asyncio.sleep(0.03)
-        return percentile(found, 0.5)
+        return await median_of(size, lambda: self._wait_for(self.client.start_new("three")))
 
     async def chain(self, size: int) -> float:
         return await self._one("chain", size)

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import restate
-from protocol import Watch, percentile, serve, until, workers
+from protocol import Watch, median_of, percentile, serve, until, workers
 from restate import Service, Workflow
 
 PORT, INGRESS, ADMIN = 59080, "http://127.0.0.1:8080", "http://127.0.0.1:9070"
@@ -82,16 +82,6 @@ class Side:
 
     def __init__(self, http: Any) -> None:
         self.http = http
-        self.workloads = {
-            "W1": self.sequences,
-            "idle": self.idle,
-            "W2": lambda size: self._one("chain", size),
-            "W3": lambda size: self._one("fan", size),
-            "W4 latency": self.event_latency,
-            "W4 rate": self.event_rate,
-            "W6": self.timers,
-            "W7": self.starts,
-        }
 
     async def sequences(self, size: int) -> float:
         watch = Watch()
@@ -99,13 +89,13 @@ class Side:
         return watch.rate(size)
 
     async def idle(self, size: int) -> float:
-        found = []
-        for _ in range(size):
-            watch = Watch()
-            await self.post("/Flows/three", "x")
-            found.append(watch.seconds)
-            await asyncio.sleep(0.03)
-        return percentile(found, 0.5)
+        return await median_of(size, lambda: self.post("/Flows/three", "x"))
+
+    async def chain(self, size: int) -> float:
+        return await self._one("chain", size)
+
+    async def fan(self, size: int) -> float:
+        return await self._one("fan", size)
 
     async def event_latency(self, size: int) -> float:
         keys = [uuid.uuid4().hex for _ in range(size)]
@@ -168,7 +158,7 @@ async def main() -> None:
         with workers(server), workers(served):
             await _announce(side)
             await side.sequences(20)
-            await serve(side.workloads)
+            await serve(side)
 
 
 async def _announce(side: Side) -> None:

@@ -9,7 +9,7 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from protocol import Watch, itself, percentile, serve, workers
+from protocol import Watch, itself, median_of, percentile, serve, workers
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -99,16 +99,6 @@ class Side:
 
     def __init__(self, client: Client) -> None:
         self.client, self.places, self.waits = client, asyncio.Semaphore(100), asyncio.Semaphore(500)
-        self.workloads = {
-            "W1": self.sequences,
-            "idle": self.idle,
-            "W2": lambda size: self._one(Chain, size),
-            "W3": lambda size: self._one(Fan, size),
-            "W4 latency": self.event_latency,
-            "W4 rate": self.event_rate,
-            "W6": self.timers,
-            "W7": self.starts,
-        }
 
     async def sequences(self, size: int) -> float:
         watch = Watch()
@@ -116,13 +106,16 @@ class Side:
         return watch.rate(size)
 
     async def idle(self, size: int) -> float:
-        found = []
-        for _ in range(size):
-            watch = Watch()
+        async def one() -> None:
             await self._results(await self._start(1, Three))
-            found.append(watch.seconds)
-            await asyncio.sleep(0.03)
-        return percentile(found, 0.5)
+
+        return await median_of(size, one)
+
+    async def chain(self, size: int) -> float:
+        return await self._one(Chain, size)
+
+    async def fan(self, size: int) -> float:
+        return await self._one(Fan, size)
 
     async def event_latency(self, size: int) -> float:
         handles = await self._start(size, Events, 1)
@@ -190,7 +183,7 @@ async def main() -> None:
         with workers(*[itself("worker")] * int(os.environ["WORKERS"])):
             side = Side(client)
             await side.sequences(20)
-            await serve(side.workloads)
+            await serve(side)
 
 
 async def work() -> None:

@@ -12,16 +12,31 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-Workload = Callable[[int], Awaitable[float]]
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-async def serve(workloads: Mapping[str, Workload]) -> None:
-    """Answer until standard input ends: {"workload": …, "size": …} by {"figure": …}, null for what it does not know.
+WORKLOADS = {
+    "W1": "sequences",
+    "idle": "idle",
+    "W2": "chain",
+    "W3": "fan",
+    "W4 latency": "event_latency",
+    "W4 rate": "event_rate",
+    "W4 batch": "event_batches",
+    "W6": "timers",
+    "W7": "starts",
+    "W7 batch": "start_batches",
+    "raw commits": "raw_commits",
+}
+"""Workload → the method of a side that runs it, with a size, and returns the figure. A side may lack some."""
+
+
+async def serve(side: Any) -> None:
+    """Answer until standard input ends: {"workload": …, "size": …} by {"figure": …}, null for what the side lacks.
 
     Whatever libraries print goes to standard error.
     """
@@ -31,7 +46,7 @@ async def serve(workloads: Mapping[str, Workload]) -> None:
     answers.flush()
     while line := await asyncio.to_thread(sys.stdin.readline):
         asked = json.loads(line)
-        workload = workloads.get(asked["workload"])
+        workload = getattr(side, WORKLOADS[asked["workload"]], None)
         figure = await workload(asked["size"]) if workload else None
         answers.write(json.dumps({"figure": figure}) + "\n")
         answers.flush()
@@ -41,6 +56,17 @@ def percentile(seconds: Sequence[float], share: float) -> float:
     """Return, in milliseconds, what that share of the times does not exceed."""
     ordered = sorted(seconds)
     return 1000 * ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+async def median_of(size: int, act: Callable[[], Awaitable[Any]], pause: float = 0.03) -> float:
+    """Do it so many times, with a pause between, and return the median in milliseconds."""
+    found = []
+    for _ in range(size):
+        watch = Watch()
+        await act()
+        found.append(watch.seconds)
+        await asyncio.sleep(pause)
+    return percentile(found, 0.5)
 
 
 class Watch:

@@ -49,7 +49,7 @@ def find_names(hub: str, instance_id: str, numbers: Collection[int], *, before: 
     for row in _read(_parts_between(schedule.pk, schedule.execution, start, before), HEAD, start, before):
         number = row.members.get("EventId", -1)
         if row.kind in DECISIONS and number in numbers:
-            found[number] = row.members["Name"]
+            found[number] = row.members.get("Name", "")
     return found
 
 
