@@ -2,7 +2,8 @@
 
 The variants are the two databases, each with live bodies and with replay in every turn. Tests in a browser and chaos
 runs do not depend on replay, so those variants leave them out. The whole suite waits more than it computes, so the two
-databases are tested side by side; what is measured or chosen by a mark runs alone.
+databases are tested side by side, and the replaying variants fill the pauses of both; what is measured or chosen by a
+mark runs alone.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ class Variant:
     database: str
     always_replay: bool = False
     marks: str = "not benchmark"
+
+    @property
+    def lane(self) -> str:
+        """What runs one after the other; lanes run side by side."""
+        return "replay" if self.always_replay else self.database
 
 
 VARIANTS = (
@@ -75,9 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_side_by_side(chosen: Sequence[Variant], rest: Sequence[str]) -> list[Outcome]:
-    """Run the variants of each database one after the other, both databases at once; the first one shows its progress,
-    what the other prints follows when a variant has ended."""
-    lanes = [[v for v in chosen if v.database == database] for database in dict.fromkeys(v.database for v in chosen)]
+    """Run the lanes at once, each one's variants one after the other; the first lane shows its progress, what another
+    prints follows when a variant has ended."""
+    lanes = [[v for v in chosen if v.lane == lane] for lane in dict.fromkeys(v.lane for v in chosen)]
     with ThreadPoolExecutor(len(lanes) or 1) as pool:
         futures = [
             pool.submit(lambda lane, silent: [run(v, rest, is_silent=silent) for v in lane], lane, number > 0)
@@ -87,7 +93,8 @@ def run_side_by_side(chosen: Sequence[Variant], rest: Sequence[str]) -> list[Out
 
 
 def run(variant: Variant, rest: Sequence[str], *, is_silent: bool = False) -> Outcome:
-    """Run pytest in a process of its own, since settings are read once in a process."""
+    """Run pytest in a process of its own, since settings are read once in a process. Replaying variants give way to the
+    others, which have tests that depend on time."""
     title = f"\n==== {variant.name} ===="
     print(f"{title} (its report follows when it has ended)" if is_silent else title, flush=True)
     values = {**os.environ, "DURABLE_TEST_DATABASE": variant.database}
@@ -95,7 +102,8 @@ def run(variant: Variant, rest: Sequence[str], *, is_silent: bool = False) -> Ou
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-m", variant.marks, f"--junitxml={report}", *rest]
+        command = ["nice"] if variant.always_replay else []
+        command += [sys.executable, "-m", "pytest", "-q", "-m", variant.marks, f"--junitxml={report}", *rest]
         if variant.marks == "benchmark":
             command.append("-s")
         done = subprocess.run(command, env=values, check=False, stdout=subprocess.PIPE if is_silent else None)
