@@ -1,7 +1,8 @@
 """Runs the suite in its variants and sums them up in one table: `python -m tests.run [--only MARK] [pytest args]`.
 
-The variants are the two databases, each with live bodies and with replay in every turn. Tests in a browser and chaos
-runs do not depend on replay, so those variants leave them out. The whole suite waits more than it computes, so the two
+The variants are the two databases, each with live bodies and with replay in every turn. What does not depend on replay
+the replaying variants leave out: tests in a browser, chaos runs, and the folders whose tests are about pages, processes
+and sources, and run turns only to have something to show. The whole suite waits more than it computes, so the two
 databases are tested side by side, and the replaying variants fill the pauses of both; what is measured or chosen by a
 mark runs alone.
 """
@@ -36,13 +37,15 @@ class Variant:
         return "replay" if self.always_replay else self.database
 
 
+REPLAYING = "not benchmark and not e2e and not chaos"
+INDEPENDENT_OF_REPLAY = ("architecture", "live", "project", "web")
+"""Folders of `tests`."""
+
 VARIANTS = (
     Variant("SQLite", "sqlite"),
     Variant("PostgreSQL", "postgres"),
-    Variant("SQLite, always replay", "sqlite", always_replay=True, marks="not benchmark and not e2e and not chaos"),
-    Variant(
-        "PostgreSQL, always replay", "postgres", always_replay=True, marks="not benchmark and not e2e and not chaos"
-    ),
+    Variant("SQLite, always replay", "sqlite", always_replay=True, marks=REPLAYING),
+    Variant("PostgreSQL, always replay", "postgres", always_replay=True, marks=REPLAYING),
 )
 
 
@@ -104,6 +107,8 @@ def run(variant: Variant, rest: Sequence[str], *, is_silent: bool = False) -> Ou
         report = Path(directory) / "report.xml"
         command = ["nice"] if variant.always_replay else []
         command += [sys.executable, "-m", "pytest", "-q", "-m", variant.marks, f"--junitxml={report}", *rest]
+        if variant.always_replay:
+            command += [f"--ignore=tests/{folder}" for folder in INDEPENDENT_OF_REPLAY]
         if variant.marks == "benchmark":
             command.append("-s")
         done = subprocess.run(command, env=values, check=False, stdout=subprocess.PIPE if is_silent else None)
