@@ -32,7 +32,7 @@ from orchestrations.errors import (
     InvalidError,
     shown,
 )
-from orchestrations.store import births, clock, events, hubs, inbox, instances, processes, retry, reuse
+from orchestrations.store import births, clock, events, hubs, inbox, instances, processes, reuse
 from orchestrations.store.inbox import NewMessage
 
 POLL_SECONDS = 0.02
@@ -85,7 +85,7 @@ class DurableClient:
             raise InvalidError(text, code="instance-id.doubled")
         hub, queue = hubs.find(self.hub), queue_name(self.hub)  # last, for it may create the settings' hub
         news = [births.NewInstance(hub_id=hub, queue=queue, **facts) for facts in wanted]
-        retry.through_conflicts(lambda: reuse.create_all(news, if_exists))
+        reuse.create_all(news, if_exists)
         return [facts["instance_id"] for facts in wanted]
 
     def raise_event(

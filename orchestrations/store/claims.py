@@ -7,7 +7,7 @@ alone, by a worker with empty hands, lest others share the blame of one that kil
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -63,34 +63,59 @@ def claim(queue: str, owner: str, limits: ClaimLimits, now: datetime) -> Claim:
     """
     if connection.in_atomic_block:
         raise RuntimeError("claim() opens its own transaction: call it outside of any other")
-    until = now + timedelta(seconds=limits.lease_seconds)
-    found = Claim()
-    has_instances, has_activities = _is_due(queue, now)
-    if not has_instances and not (has_activities and limits.activities):
-        return found
-    with transaction.atomic(durable=True):
-        rows = _lease_instances(queue, owner, limits, now, until) if has_instances else []
-        alone = any(schedule.losses for schedule, _ in rows)
-        activities = None
-        if limits.activities and has_activities and not alone:
-            may_take_lost = limits.may_take_lost and not rows
-            activities = _lease_activities(queue, owner, limits, now, until, may_take_lost=may_take_lost)
-        found.instances, found.activities = _read(rows, activities)
-        alone = alone or any(activity.losses for activity in found.activities)
-        found.full = alone or _is_full(found, limits)
-        if found.full:
-            announce_work(queue)
+    wanted = _Wanted(queue, owner, limits, now, now + timedelta(seconds=limits.lease_seconds))
+    rows, attempts = (_lease_together if sql.is_postgres() else _lease_in_turn)(wanted)
+    found = _read(rows, attempts)
+    if found.full or _is_full(found, limits):
+        found.full = True
+        announce_work(queue)
     return found
 
 
-def _is_due(queue: str, now: datetime) -> tuple[bool, bool]:
-    """Tell whether the queue has instances, and activities, that may be claimed.
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is to be leased, for whom, until when."""
 
-    Only SQLite is asked: there a transaction that may write is alone in the database, so one that will find nothing
-    must not begin. PostgreSQL's statements lock and write nothing where nothing is due.
-    """
-    if sql.is_postgres():
-        return True, True
+    queue: str
+    owner: str
+    limits: ClaimLimits
+    now: datetime
+    until: datetime
+
+
+_Rows = list[tuple[Any, ...]]
+
+
+def _lease_together(wanted: _Wanted) -> tuple[_Rows, _Rows]:
+    """Lease by one statement, as PostgreSQL can: it locks and writes nothing where nothing is due."""
+    instances = _lease_instances(wanted)
+    if not wanted.limits.activities:
+        return instances.alone(), []
+    activities = _lease_activities(
+        wanted,
+        unless=f"EXISTS (SELECT 1 FROM {_LEASED} WHERE losses > 0)",
+        unless_lost=f"EXISTS (SELECT 1 FROM {_LEASED})",
+    )
+    rows, attempts = sql.gather([instances, activities], names=[_LEASED, "attempts"])
+    return rows, attempts
+
+
+def _lease_in_turn(wanted: _Wanted) -> tuple[_Rows, _Rows]:
+    """Lease in a transaction, as SQLite must: there one that may write is alone in the database, so one that would find
+    nothing must not begin."""
+    has_instances, has_activities = _is_due(wanted.queue, wanted.now)
+    has_activities &= wanted.limits.activities > 0
+    if not has_instances and not has_activities:
+        return [], []
+    with transaction.atomic(durable=True):
+        rows = _lease_instances(wanted).alone() if has_instances else []
+        if not has_activities or any(read_schedule(row[:-1]).losses for row in rows):
+            return rows, []
+        return rows, _lease_activities(wanted, unless="FALSE", unless_lost="TRUE" if rows else "FALSE").alone()
+
+
+def _is_due(queue: str, now: datetime) -> tuple[bool, bool]:
+    """Tell whether the queue has instances, and activities, that may be claimed."""
     tables = ((SCHEDULE, ""), (ACTIVITY, " AND blocked = ''"))
     wanted = [
         f"EXISTS (SELECT 1 FROM {table} WHERE queue = %s AND due_at <= %s AND lease_until IS NULL{more})"
@@ -110,11 +135,10 @@ def _is_full(found: Claim, limits: ClaimLimits) -> bool:
     )
 
 
-def _lease_instances(
-    queue: str, owner: str, limits: ClaimLimits, now: datetime, until: datetime
-) -> list[tuple[ScheduleRow, str | None]]:
+def _lease_instances(wanted: _Wanted) -> sql.Query:
     """Take a lost instance alone; none while a lost activity waits to be taken alone; else what is due."""
     lock = conditions.locking("FOR NO KEY UPDATE SKIP LOCKED")
+    queue, now, limits = wanted.queue, wanted.now, wanted.limits
     unknown, excluded = _without("capability", limits.unknown_capabilities)
     fresh = (
         f"SELECT instance_id FROM {SCHEDULE} WHERE queue = %s AND due_at <= %s AND lease_until IS NULL{unknown}"
@@ -136,13 +160,12 @@ def _lease_instances(
     else:
         head, picked = f"WITH fresh AS ({fresh})", "SELECT instance_id FROM fresh"
     facts = "NULL" if sql.is_postgres() else f"(SELECT json_array({_FACTS_LIST}) {_FROM_INSTANCE})"
-    rows = sql.fetch(
+    return sql.query(
         f"{head} UPDATE {SCHEDULE} SET lease_owner = %s, lease_until = %s, lease_epoch = lease_epoch + 1,"
         f" losses = losses + CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END"
-        f" WHERE {conditions.chosen('instance_id', picked)} RETURNING {_SCHEDULE_COLUMNS}, {facts}",
-        [*parameters, owner, until],
+        f" WHERE {conditions.chosen('instance_id', picked)} RETURNING {_SCHEDULE_COLUMNS}, {facts} AS facts",
+        [*parameters, wanted.owner, wanted.until],
     )
-    return [(read_schedule(row[:-1]), row[-1]) for row in rows]
 
 
 _FACTS = (
@@ -151,31 +174,29 @@ _FACTS = (
 )
 _SCHEDULE_COLUMNS = schedule_columns()
 _FACTS_LIST = ", ".join(f"i.{name}" for name in _FACTS)
+_LEASED = "leased"
+"""What the rows of leased instances are called in the statement that leases activities with them."""
 _FROM_INSTANCE = f"FROM {INSTANCE} i WHERE i.id = {SCHEDULE}.instance_id"
 
 
-def _read(
-    rows: Sequence[tuple[ScheduleRow, str | None]], activities: sql.Query | None
-) -> tuple[list[ClaimedInstance], list[ClaimedActivity]]:
-    """Lease the activities and return all, the instances with their facts.
+def _read(rows: _Rows, attempts: _Rows) -> Claim:
+    """Return what was leased, the instances with their facts; it is full if something of it was to be taken alone.
 
-    PostgreSQL reads the facts by a statement after the one that has the locks: in READ COMMITTED that one sees them as
-    they were before it waited for a row. SQLite's transactions are alone, so there the facts came with the rows.
+    PostgreSQL reads the facts by a statement after the one that has the locks: that one sees them as they were when it
+    began. SQLite's transactions are alone, so there the facts came with the rows.
     """
-    schedules = [schedule for schedule, _ in rows]
-    facts = [json.loads(text) for _, text in rows if text is not None]
-    queries = [activities] if activities else []
-    if schedules and not facts:
+    schedules = [read_schedule(row[:-1]) for row in rows]
+    if sql.is_postgres() and rows:
         condition, values = conditions.among("id", [schedule.instance_id for schedule in schedules])
-        queries.append(sql.query(f"SELECT {', '.join(_FACTS)} FROM {INSTANCE} WHERE {condition}", values))
-    answers = sql.gather(queries)
-    taken = answers.pop(0) if activities else []
-    by_key = {row[0]: dict(zip(_FACTS, row, strict=True)) for row in [*facts, *(answers[0] if answers else [])]}
-    names = hubs.names_of([*(one["hub_id"] for one in by_key.values()), *(row[10] for row in taken)])
-    return (
-        [_read_instance(schedule, by_key[schedule.instance_id], names) for schedule in schedules],
-        sorted((_read_activity(row, names) for row in taken), key=lambda activity: activity.id),
-    )
+        facts = sql.fetch(f"SELECT {', '.join(_FACTS)} FROM {INSTANCE} WHERE {condition}", values)
+    else:
+        facts = [json.loads(row[-1]) for row in rows]
+    by_key = {row[0]: dict(zip(_FACTS, row, strict=True)) for row in facts}
+    names = hubs.names_of([*(one["hub_id"] for one in by_key.values()), *(row[10] for row in attempts)])
+    instances = [_read_instance(schedule, by_key[schedule.instance_id], names) for schedule in schedules]
+    activities = sorted((_read_activity(row, names) for row in attempts), key=lambda activity: activity.id)
+    is_alone = any(one.row.losses for one in instances) or any(one.losses for one in activities)
+    return Claim(instances, activities, full=is_alone)
 
 
 def _read_instance(schedule: ScheduleRow, facts: Mapping[str, Any], names: Mapping[int, str]) -> ClaimedInstance:
@@ -200,10 +221,10 @@ def _read_instance(schedule: ScheduleRow, facts: Mapping[str, Any], names: Mappi
     )
 
 
-def _lease_activities(
-    queue: str, owner: str, limits: ClaimLimits, now: datetime, until: datetime, *, may_take_lost: bool
-) -> sql.Query:
+def _lease_activities(wanted: _Wanted, *, unless: str, unless_lost: str) -> sql.Query:
+    """Take a lost attempt alone, unless the second condition holds; else what is due, unless the first does."""
     lock = conditions.locking("FOR UPDATE SKIP LOCKED")
+    queue, now, limits = wanted.queue, wanted.now, wanted.limits
     unknown, excluded = _without("name", limits.unknown_activities)
     due = (
         f"SELECT id, due_at, size, name FROM {ACTIVITY}"
@@ -217,13 +238,13 @@ def _lease_activities(
     fresh = f"SELECT id FROM ({sized}) AS sized WHERE before < {INPUT_CHARACTERS} AND place <= %s"
     scanned = max(limits.activities, SCANNED) if excluded else limits.activities
     parameters: list[Any] = [queue, now, scanned, *excluded, limits.activities]
-    if may_take_lost:
+    head, picked = f"WITH due AS ({due}), fresh AS ({fresh})", f"SELECT id FROM fresh WHERE NOT {unless}"
+    if limits.may_take_lost:
         lost = f"SELECT id FROM {ACTIVITY} WHERE queue = %s AND lease_until <= %s ORDER BY lease_until LIMIT 1{lock}"
         head = f"WITH lost AS ({lost}), due AS ({due}), fresh AS ({fresh})"
-        picked = "SELECT id FROM lost UNION ALL SELECT id FROM fresh WHERE NOT EXISTS (SELECT 1 FROM lost)"
+        is_lost = f"NOT {unless_lost} AND EXISTS (SELECT 1 FROM lost)"
+        picked = f"SELECT id FROM lost WHERE NOT {unless_lost} UNION ALL {picked} AND NOT ({is_lost})"
         parameters = [queue, now, *parameters]
-    else:
-        head, picked = f"WITH due AS ({due}), fresh AS ({fresh})", "SELECT id FROM fresh"
     return sql.query(
         f"{head} UPDATE {ACTIVITY} SET lease_owner = %s, lease_until = %s, lease_epoch = lease_epoch + 1,"
         " losses = losses + CASE WHEN lease_until IS NULL THEN 0 ELSE 1 END"
@@ -231,7 +252,7 @@ def _lease_activities(
         " RETURNING id, lease_epoch, instance_id, execution, sequence, attempt, name, input, queue, losses,"
         f" (SELECT i.hub_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id) AS hub,"
         f" (SELECT i.instance_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id) AS called",
-        [*parameters, owner, until],
+        [*parameters, wanted.owner, wanted.until],
     )
 
 

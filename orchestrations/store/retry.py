@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import Error, InterfaceError, OperationalError, connection, transaction
+from django.db import Error, InterfaceError, OperationalError, connection
 
 T = TypeVar("T")
 TRIES = 5
@@ -32,16 +32,6 @@ def is_lock_wait(error: Error) -> bool:
 def is_conflict(error: Error) -> bool:
     """Tell whether the transaction was rolled back because of another one: a deadlock, a serialization failure."""
     return _state(error)[:2] == CONFLICT
-
-
-def through_conflicts(action: Callable[[], T]) -> T:
-    """Do it in a transaction of its own, again after each conflict, five times at most; in the caller's just once."""
-
-    def act() -> T:
-        with transaction.atomic():
-            return action()
-
-    return after_conflicts(act)
 
 
 def after_conflicts(action: Callable[[], T]) -> T:

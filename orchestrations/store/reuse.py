@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db import connection
+from django.db import transaction
 
 from orchestrations.errors import InstanceExistsError
-from orchestrations.store import births, families, inbox, instances
+from orchestrations.store import births, families, inbox, instances, retry, sql
 from orchestrations.store.births import NewInstance
 from orchestrations.store.inbox import NewMessage
 from orchestrations.store.instances import Known
@@ -19,13 +19,26 @@ REPLACE_TERMINAL, ERROR, RETURN_EXISTING, REPLACE_ANY = "replace_terminal", "err
 
 
 def create_all(news: Sequence[NewInstance], policy: str) -> None:
-    """Store instances of different ids, and the messages that start them, unless their ids are taken.
+    """Store instances of different ids, and the messages that start them, unless their ids are taken: all or none.
 
-    Durable when the caller's transaction commits; however many callers race, one instance comes of each id. Raises
-    `InstanceExistsError` where `policy` does not replace the instance that has an id: then the caller rolls back. The
-    number of statements does not depend on that of the instances, but for those that are replaced.
+    Durable when it returns, or with the caller's open transaction, which a database error ends like any other; however
+    many callers race, one instance comes of each id. Raises `InstanceExistsError` where `policy` does not replace the
+    instance that has an id. On PostgreSQL one is one statement as a rule. The number of statements does not depend on
+    that of the instances, but for those that are replaced.
     """
-    assert connection.in_atomic_block, "create_all() must be called in a transaction"
+    retry.after_conflicts(lambda: _create_all(news, policy))
+
+
+def _create_all(news: Sequence[NewInstance], policy: str) -> None:
+    if len(news) == 1 and sql.is_postgres() and births.insert_all(news):
+        return _announce(news)
+    with transaction.atomic():
+        _announce(_create_behind_locks(news, policy))
+    return None
+
+
+def _create_behind_locks(news: Sequence[NewInstance], policy: str) -> list[NewInstance]:
+    """Store them, making room where the policy lets them; return those that were not there."""
     left = {new.key: new for new in news}
     created: list[NewInstance] = []
     while left:
@@ -37,6 +50,10 @@ def create_all(news: Sequence[NewInstance], policy: str) -> None:
                 del left[key]
         if room := [known for key, known in taken.items() if key in left]:
             _make_room(room, news[0].created_at)
+    return created
+
+
+def _announce(created: Sequence[NewInstance]) -> None:
     for (queue, due_at), count in Counter((new.queue, new.due_at) for new in created).items():
         announce_work(queue, due_at, items=count)
 

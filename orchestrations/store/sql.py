@@ -91,15 +91,17 @@ def insertion(columns: Columns, rows: Sequence[Row], returning: str) -> Query:
     return Query(statement, parameters, lambda: insert(columns, rows, returning=returning))
 
 
-def gather(queries: Sequence[Query]) -> list[list[tuple[Any, ...]]]:
+def gather(queries: Sequence[Query], names: Sequence[str] = ()) -> list[list[tuple[Any, ...]]]:
     """Run statements that do not depend on one another, and return the rows of each; times come as text, unordered.
 
-    On PostgreSQL they are one statement, hence one round trip and one snapshot: none sees what another writes.
+    On PostgreSQL they are one statement, hence one round trip and one snapshot: none sees what another writes, but for
+    what it returned, by the name that `names` gives it.
     """
     if len(queries) < 2 or not is_postgres():
         return [one.alone() for one in queries]
-    parts = ", ".join(f"q{place} AS ({one.statement})" for place, one in enumerate(queries))
-    rows = " UNION ALL ".join(f"SELECT {place}, row_to_json(q{place}) FROM q{place}" for place in range(len(queries)))
+    names = names or [f"q{place}" for place in range(len(queries))]
+    parts = ", ".join(f"{name} AS ({one.statement})" for name, one in zip(names, queries, strict=True))
+    rows = " UNION ALL ".join(f"SELECT {place}, row_to_json({name}) FROM {name}" for place, name in enumerate(names))
     found: list[list[tuple[Any, ...]]] = [[] for _ in queries]
     for place, row in fetch(f"WITH {parts} {rows}", [value for one in queries for value in one.parameters]):
         found[place].append(tuple(row.values()))

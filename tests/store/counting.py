@@ -48,7 +48,7 @@ def count_cost() -> Iterator[Cost]:
         cost.texts.append(" ".join(sql.split()))
         result = execute(sql, parameters, many, context)
         if not connection.in_atomic_block and not sql.lstrip().upper().startswith("SELECT"):
-            cost.commits += 1
+            cost.commits += context["cursor"].rowcount > 0  # what writes outside of a transaction returns what it wrote
         return result
 
     def count_commit(commit: Callable[[], None]) -> None:

@@ -75,8 +75,8 @@ def test_events_cost_one_commit_whatever_their_number(count: int) -> None:
 
 @COUNTS
 def test_a_claim_costs_one_commit_and_two_statements(count: int) -> None:
-    """SQLite: is there anything; take instances with their facts. PostgreSQL: take instances; take activities, and read
-    the facts of what was taken, for they may have changed before the locks."""
+    """SQLite: is there anything; take instances with their facts. PostgreSQL: take instances and activities; read the
+    facts of what was taken, for they may have changed before the locks."""
     for _ in range(count):
         start()
     with count_cost() as cost:
@@ -90,7 +90,7 @@ def test_a_claim_of_activities_costs_one_commit_and_two_statements(count: int) -
     turn("w", share=False, keep=False)
     with count_cost() as cost:
         assert len(claim("w").activities) == count
-    has(cost, 1, 2)
+    has(cost, 1, 2, postgres=1)
 
 
 def test_a_process_asks_for_the_name_of_a_hub_once_however_many_instances_it_claims_or_starts() -> None:
@@ -106,10 +106,19 @@ def test_a_process_asks_for_the_name_of_a_hub_once_however_many_instances_it_cla
 
 
 def test_a_claim_that_finds_nothing_writes_nothing() -> None:
-    """On SQLite it does not even begin a transaction, which would keep others from writing."""
+    """On SQLite it does not even begin a transaction, which would keep others from writing. The statement of PostgreSQL
+    could write, but takes no number of a transaction, as whatever writes does."""
+    before = _transactions()
     with count_cost() as cost:
         claim("w")
-    has(cost, 0, 1, postgres=2)
+    has(cost, 0, 1)
+    for _ in range(20):
+        claim("w")
+    assert _transactions() - before < 20  # the database may have business of its own
+
+
+def _transactions() -> int:
+    return int(sql.fetch("SELECT pg_snapshot_xmax(pg_current_snapshot())::text", [])[0][0]) if sql.is_postgres() else 0
 
 
 @COUNTS
@@ -216,7 +225,7 @@ def test_the_classic_costs_5_commits_and_few_statements_from_start_to_end(settin
         burst_once()
     assert status_of(instance_id) is Status.COMPLETED
     replays = 2 if conf.ALWAYS_REPLAY else 0
-    has(cost, 5, 21 + replays, postgres=9 + replays)
+    has(cost, 5, 21 + replays, postgres=8 + replays)
 
 
 def test_a_hundred_classics_in_one_burst_cost_as_many_statements_as_one(settings: Any) -> None:
