@@ -13,6 +13,7 @@ from orchestrations import telemetry
 from orchestrations.authoring.registry import ACTIVITY, ORCHESTRATOR
 from orchestrations.conf import conf
 from orchestrations.faults import crashpoint
+from orchestrations.runtime.attendance import Attendance
 from orchestrations.runtime.commits import commit_safely
 from orchestrations.runtime.in_hand import ActivitiesInHand
 from orchestrations.runtime.parked import MISSING_FUNCTION, Parked
@@ -33,8 +34,16 @@ HISTORY_CHARACTERS = 32 * 1024 * 1024
 class Burst:
     """One job's work on one queue."""
 
-    def __init__(self, worker: WorkerState, queue: str, *, should_stop: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        worker: WorkerState,
+        queue: str,
+        attendance: Attendance | None = None,
+        *,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._worker, self._queue, self._should_stop = worker, queue, should_stop
+        self._attendance = attendance or Attendance(queue, worker.owner)
         self._held: dict[int, Held] = {}
         self._hand = ActivitiesInHand(
             worker.owner, worker.runner, worker.lanes, worker.pace, worker.fleet, self._take_result
@@ -79,6 +88,7 @@ class Burst:
             unknown_capabilities=self._worker.fleet.left(ORCHESTRATOR),
         )
         self._worker.move()
+        self._attendance.renew(can_take_all=not (limits.unknown_activities or limits.unknown_capabilities))
         crashpoint("before-claim")
         found = through_locks(lambda: claims.claim(self._queue, self._worker.owner, limits, clock.now()))
         crashpoint("after-claim")

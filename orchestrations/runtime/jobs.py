@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrations.runtime import hints
+from orchestrations.runtime.attendance import Attendance
 from orchestrations.runtime.bursts import Burst
 from orchestrations.store.signals import burst_ended
 
@@ -12,9 +12,9 @@ def run_hint(queue: str) -> None:
     raise RuntimeError("Start workers with 'manage.py durable_worker', not with 'rqworker'.")
 
 
-def take_hint(queue: str, token: int, burst: Burst) -> None:
+def take_hint(token: int, attendance: Attendance, burst: Burst) -> None:
     """Accept the hint, then run a burst: whoever found the hint on its way had committed before this claim."""
-    hints.accept(queue, token)
+    attendance.accept(token)
     try:
         burst.run()
     finally:

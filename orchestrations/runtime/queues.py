@@ -89,12 +89,7 @@ def heal(queue: str) -> list[str]:
     Nothing is lost by it: hints say only that it is worth asking the database.
     """
     found = queue_of(queue)
-    keys = found.key, found.intermediate_queue_key
-    with connection().pipeline(transaction=False) as pipe:
-        for key in keys:
-            pipe.type(key)
-        kinds = pipe.execute()
-    damaged = [key for key, kind in zip(keys, kinds, strict=True) if kind not in LISTS]
-    if damaged:
-        connection().delete(*damaged)
-    return damaged
+    if connection().type(found.key) in LISTS:
+        return []
+    connection().delete(found.key)
+    return [found.key]

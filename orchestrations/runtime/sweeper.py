@@ -14,19 +14,26 @@ from redis.exceptions import RedisError
 
 from orchestrations import telemetry
 from orchestrations.conf import conf
-from orchestrations.runtime import queues
-from orchestrations.runtime.wake import CHANNEL, wake
+from orchestrations.runtime import hints, queues
+from orchestrations.runtime.hints import ATTENDED, CHANNEL
+from orchestrations.runtime.wake import wake
 from orchestrations.store import clock, due
 
 PLANNED_LIMIT = 10_000
 """Instants beyond this many are left to the next sweep."""
 
+WATCH_SECONDS = 0.03
+"""How often a queue that somebody attends to is looked at: whether that lasts, or a bell rings for nobody."""
+
 
 class Sweeper:
-    """Holds the due instants of the next seconds, as far as it has heard of them: (instant, queue), a heap."""
+    """Holds the due instants of the next seconds, as far as it has heard of them: (instant, queue), a heap; and the
+    queues that somebody attends to."""
 
     def __init__(self) -> None:
         self._planned: list[tuple[datetime, str]] = []
+        self._attended: set[str] = set()
+        self._watched_at = clock.monotonic()
         self._subscription = queues.subscription()
         self._is_listening = False
 
@@ -49,18 +56,19 @@ class Sweeper:
             heapq.heappush(self._planned, (at, queue))
 
     def fire(self) -> None:
-        """Wake the queues whose planned instant has come."""
+        """Wake the queues whose planned instant has come, and those whose attendant does not hear its bell."""
         now, queues_due = clock.now(), set()
         while self._planned and self._planned[0][0] <= now:
             queues_due.add(heapq.heappop(self._planned)[1])
         for queue in sorted(queues_due):
             wake(queue)
+        self._watch()
 
     def seconds_to_next(self) -> float | None:
-        """Return how long it is until the earliest planned instant, or None."""
-        if not self._planned:
-            return None
-        return max(0.0, (self._planned[0][0] - clock.now()).total_seconds())
+        """Return how long it is until `fire` has something to do, as far as it knows; None if it knows of nothing."""
+        moments = [(self._planned[0][0] - clock.now()).total_seconds()] if self._planned else []
+        moments += [self._watched_at + WATCH_SECONDS - clock.monotonic()] if self._attended else []
+        return max(0.0, min(moments)) if moments else None
 
     def listen(self, seconds: float) -> None:
         """Rest for so long, or until news of an instant comes. Without Redis it rests, and asks again."""
@@ -81,8 +89,20 @@ class Sweeper:
         """Stop listening."""
         self._subscription.close()
 
+    def _watch(self) -> None:
+        if not self._attended or clock.monotonic() - self._watched_at < WATCH_SECONDS:
+            return
+        self._watched_at = clock.monotonic()
+        try:
+            self._attended = {queue for queue in self._attended if hints.offer(queue, (), hints.PROBE_MILLISECONDS)}
+        except (RedisError, OSError):  # the next sweep will hint
+            self._attended.clear()
+
     def _hear(self, data: bytes) -> None:
         queue, _, moment = data.decode(errors="replace").partition(" ")
+        if moment == ATTENDED and len(self._attended) < PLANNED_LIMIT:
+            self._attended.add(queue)
+            return
         try:
             at = datetime.fromisoformat(moment)
             is_near = at <= clock.now() + timedelta(seconds=1.25 * conf.SWEEP_SECONDS)

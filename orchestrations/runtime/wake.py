@@ -18,9 +18,9 @@ from orchestrations import telemetry
 from orchestrations.conf import conf
 from orchestrations.faults import crashpoint
 from orchestrations.runtime import hints, queues
+from orchestrations.runtime.hints import CHANNEL
 from orchestrations.store import clock
 
-CHANNEL = "durable:due"
 LISTENERS_SECONDS = 1.0
 SILENT_SECONDS = 2.0
 """After Redis did not answer in time nobody asks it again for so long: a request must not wait for it at each wake."""
@@ -29,13 +29,18 @@ _silent_until = 0.0
 _listeners: dict[str, tuple[float, int]] = {}
 
 
-def on_work_available(sender: Any, *, queue: str, at: datetime | None = None, items: int = 1, **_: Any) -> None:
+def on_work_available(
+    sender: Any, *, queue: str, at: datetime | None = None, items: int = 1, is_surplus: bool = False, **_: Any
+) -> None:
     """Receive the store's signal."""
-    wake(queue, at, items=items)
+    wake(queue, at, items=items, is_surplus=is_surplus)
 
 
-def wake(queue: str, at: datetime | None = None, *, items: int = 1) -> None:
-    """Say that `queue` has work now, or will have at `at`. Errors are logged; it waits for two seconds at most."""
+def wake(queue: str, at: datetime | None = None, *, items: int = 1, is_surplus: bool = False) -> None:
+    """Say that `queue` has work now, or will have at `at`. Errors are logged; it waits for two seconds at most.
+
+    `is_surplus`: who attends to the queue has enough already, so others are called.
+    """
     global _silent_until
     crashpoint("before-wake")
     if clock.monotonic() < _silent_until:
@@ -44,16 +49,20 @@ def wake(queue: str, at: datetime | None = None, *, items: int = 1) -> None:
         if at is not None and at > clock.now():
             queues.connection().publish(CHANNEL, f"{queue} {at.isoformat()}")
         else:
-            _hint(queue, items)
+            _hint(queue, items, is_surplus=is_surplus)
     except (RedisError, OSError) as error:
         telemetry.report(telemetry.WAKE_FAILED, level=logging.WARNING, error=error, queue=queue)
         if isinstance(error, RedisTimeout | TimeoutError):
             _silent_until = clock.monotonic() + SILENT_SECONDS
 
 
-def _hint(queue: str, items: int) -> None:
-    count = min(math.ceil(items / conf.CLAIM_SIZE), _count_listeners(queue)) if items > conf.CLAIM_SIZE else 1
-    hints.offer(queue, range(count), int(conf.WAKE_SECONDS * 1000))
+def _hint(queue: str, items: int, *, is_surplus: bool) -> None:
+    wanted, first = math.ceil(items / conf.CLAIM_SIZE), 0
+    if wanted > 1 or is_surplus:
+        listeners = _count_listeners(queue)
+        first = int(is_surplus and listeners > 1)
+        wanted = min(wanted, listeners - first)
+    hints.offer(queue, range(first, first + wanted), int(conf.WAKE_SECONDS * 1000))
 
 
 def _count_listeners(queue: str) -> int:

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,6 +32,7 @@ from orchestrations.conf import conf
 from orchestrations.engine.failures import FailureDetails
 from orchestrations.faults import crashpoint
 from orchestrations.runtime import hints, queues, surroundings
+from orchestrations.runtime.attendance import Attendance
 from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.jobs import take_hint
 from orchestrations.runtime.retries import through_outage
@@ -71,6 +73,10 @@ class HintWorker(SimpleWorker):
     has_failed = False
     _registered_at = 0.0
 
+    @cached_property
+    def _attendance(self) -> Attendance:
+        return Attendance(self.queues[0].name, self.state.owner)
+
     def work(self, burst: bool = False, **_: Any) -> bool:  # type: ignore[override]
         """Work until a signal asks to stop or the process is to be replaced; with `burst`, until the queue is empty."""
         count = 0
@@ -95,13 +101,13 @@ class HintWorker(SimpleWorker):
         crashpoint("popped")
         queue = self.queues[0].name
         token = hints.token_of(queue, job_id)
-        burst = Burst(self.state, queue, should_stop=lambda: self._stop_requested)
+        burst = Burst(self.state, queue, self._attendance, should_stop=lambda: self._stop_requested)
         try:
             if token is None:
                 telemetry.report(telemetry.HINT_REFUSED, level=logging.WARNING, worker=self.name, queue=queue)
                 hints.refuse(queue, job_id)
             else:
-                take_hint(queue, token, burst)
+                take_hint(token, self._attendance, burst)
         except Error as error:
             telemetry.report(telemetry.BURST_FAILED, level=logging.ERROR, error=error)
             self._recover(burst)
@@ -129,7 +135,7 @@ class HintWorker(SimpleWorker):
         self._enter(State.IDLE)
         try:
             self._stay_listed()
-            return hints.take(self.queues[0].name, PAUSE_SECONDS if wait else None)
+            return self._attendance.take(PAUSE_SECONDS if wait else None)
         except (RedisError, OSError) as error:
             telemetry.report(telemetry.QUEUE_FAILED, level=logging.WARNING, error=error)
             self._registered_at = 0.0
@@ -144,6 +150,7 @@ class HintWorker(SimpleWorker):
 
     def _say_goodbye(self) -> None:
         try:
+            self._attendance.end()
             queues.forget_worker(self.name, self.queues[0].name)
         except (RedisError, OSError) as error:
             telemetry.report(telemetry.QUEUE_FAILED, level=logging.DEBUG, error=error)

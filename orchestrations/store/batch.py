@@ -70,6 +70,7 @@ Pair = tuple[TurnCommit, Committed]
 def announce(kept: Sequence[Pair], now: datetime) -> None:
     """Wake, after COMMIT, the queues of what the plans leave due and nobody's; tell the pages what has changed."""
     counts: dict[str, int] = {}
+    own = {c.held.row.queue for c, _ in kept}
     for c, answer in kept:
         due_at = None if c.status.is_terminal else answer.waiting.due_at(c.status, now)
         if not answer.is_kept and due_at is not None:
@@ -80,7 +81,7 @@ def announce(kept: Sequence[Pair], now: datetime) -> None:
             if not is_own:
                 counts[queue] = counts.get(queue, 0) + 1
     for queue, count in counts.items():
-        announce_work(queue, items=count)
+        announce_work(queue, items=count, is_surplus=queue in own)
 
 
 class PlansLost(Exception):

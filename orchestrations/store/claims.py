@@ -68,7 +68,7 @@ def claim(queue: str, owner: str, limits: ClaimLimits, now: datetime) -> Claim:
     found = _read(rows, attempts)
     if found.full or _is_full(found, limits):
         found.full = True
-        announce_work(queue)
+        announce_work(queue, is_surplus=True)
     return found
 
 

@@ -17,7 +17,8 @@ from django.dispatch import Signal
 logger = logging.getLogger("orchestrations")
 
 work_available = Signal()
-"""queue: str, at: datetime | None, items: int. `at` in the future is an instant to plan for; None is now."""
+"""queue: str, at: datetime | None, items: int, is_surplus: bool. `at` in the future is an instant to plan for; None is
+now. A surplus is more than who announces it can do: others should come, too."""
 
 instance_changed = Signal()
 """hub: str, instance_id: str, revision: int."""
@@ -26,9 +27,10 @@ burst_ended = Signal()
 """No facts: a worker has ended a job; what was held back for coalescing should leave now."""
 
 
-def announce_work(queue: str, at: datetime | None = None, *, items: int = 1) -> None:
+def announce_work(queue: str, at: datetime | None = None, *, items: int = 1, is_surplus: bool = False) -> None:
     """Tell after COMMIT that `queue` has `items` work items that are due at `at`, or now, and nobody's."""
-    transaction.on_commit(partial(_send, work_available, queue=queue, at=at, items=items), robust=True)
+    facts = {"queue": queue, "at": at, "items": items, "is_surplus": is_surplus}
+    transaction.on_commit(partial(_send, work_available, **facts), robust=True)
 
 
 def announce_change(hub: str, instance_id: str, revision: int) -> None:

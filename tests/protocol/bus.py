@@ -47,6 +47,8 @@ class Bus:
     def __init__(self, now: Callable[[], datetime], listeners: int) -> None:
         self._now, self._listeners = now, listeners
         self._keys: dict[str, datetime] = {}
+        self._attended: dict[str, tuple[str, datetime]] = {}
+        self._bells: set[str] = set()
         self.hints: dict[str, list[int]] = {}
         self.subscriptions: list[Subscription] = []
         self.is_down = False
@@ -63,7 +65,7 @@ class Bus:
                 heal=self._heal,
                 count_listeners=lambda queue: self._listeners,
             ),
-            mock.patch.multiple(hints, offer=self._offer, accept=self._accept),
+            mock.patch.multiple(hints, offer=self._offer, accept=self._accept, leave=self._leave),
         ):
             yield
 
@@ -80,17 +82,42 @@ class Bus:
         for subscription in self.subscriptions:
             subscription.heard.append(text.encode())
 
-    def _offer(self, queue: str, tokens: Sequence[int], milliseconds: int) -> None:
+    def _offer(self, queue: str, tokens: Sequence[int], milliseconds: int) -> bool:
         self.check()
+        is_attended = self._attendant(queue) is not None
+        if not is_attended and queue in self._bells:
+            self._bells.remove(queue)
+            self.hints.setdefault(queue, []).append(0)
         for token in tokens:
             key = hints.token_key(queue, token)
             if key not in self._keys or self._now() >= self._keys[key]:
-                self.hints.setdefault(queue, []).append(token)
                 self._keys[key] = self._now() + timedelta(milliseconds=milliseconds)
+                if token == 0 and is_attended:
+                    self._bells.add(queue)
+                else:
+                    self.hints.setdefault(queue, []).append(token)
+        return is_attended
 
-    def _accept(self, queue: str, token: int) -> None:
+    def _accept(self, queue: str, token: int, owner: str) -> bool:
         self.check()
         self._keys.pop(hints.token_key(queue, token), None)
+        if token or self._attendant(queue) not in (None, owner):
+            return False
+        self._bells.discard(queue)
+        if self._attendant(queue) is None:
+            self.publish(hints.CHANNEL, f"{queue} {hints.ATTENDED}")
+        self._attended[queue] = owner, self._now() + timedelta(milliseconds=hints.ATTENDED_MILLISECONDS)
+        return True
+
+    def _leave(self, queue: str, owner: str) -> None:
+        self.check()
+        if self._attendant(queue) == owner:
+            del self._attended[queue]
+        self._offer(queue, (), 0)
+
+    def _attendant(self, queue: str) -> str | None:
+        owner, until = self._attended.get(queue, (None, self._now()))
+        return owner if self._now() < until else None
 
     def _count_hints(self, queue: str) -> int:
         self.check()
@@ -105,6 +132,8 @@ class Bus:
     def flush(self) -> None:
         """FLUSHALL: everything is gone."""
         self._keys.clear()
+        self._attended.clear()
+        self._bells.clear()
         self.hints.clear()
         for subscription in self.subscriptions:
             subscription.heard.clear()

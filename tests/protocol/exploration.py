@@ -117,6 +117,7 @@ def planted() -> Iterator[tuple[str, str, Variant]]:
     yield "no sweeper", "forgotten", Variant("one", 1, ONE_FAULT)
     yield "no sweeper, a rollback", "forgotten", Variant("send", 2, ONE_FAULT, kinds=frozenset({"rollback"}))
     yield "claim before delete", "forgotten", _bug("claim before delete", "two", 2)
+    yield "bell silenced late", "forgotten", _bug("bell silenced after the claim", "one", 1)
     yield "wake before commit", "forgotten", _bug("wake before commit", "one", 1)
     yield "look before lock", "forgotten", _bug("look before lock", "one", 1)
     yield "look before lock, sweeper", "forgotten", _bug("look before lock", "one", 1, sweeper=True)

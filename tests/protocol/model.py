@@ -246,6 +246,8 @@ class Model:
             then = CLAIM if phase == POPPED else HOLD if held or activity else IDLE
             w = self._world(n, then, held, activity, ())
             w.key = 0
+            if self.has("bell silenced after the claim") and phase == UNDELETED:
+                w.jobs = max(0, w.jobs - 1)
             self._add(w)
         elif phase == CLAIM:
             self._claim(n, HOLD)
@@ -285,6 +287,8 @@ class Model:
         if not held and not activity:
             self._add(self._world(n, CLAIM, (), (), ()))  # claim again, or give the job back
             self._add(self._world(n, *REST))
+            if s[10]:
+                self._answer_bell(n)
         elif stage == RUNS:
             self._run(n, held, activity, is_free=is_free)
         elif not is_loaded:
@@ -299,6 +303,16 @@ class Model:
             self._settle_elsewhere(n, held, activity)
         if stage in (0, UNBEGUN) and (held or activity) and is_free:
             self._give_back(n, held, activity)
+
+    def _answer_bell(self, n: int) -> None:
+        """The attendant silences its bell and claims. A bell is a job like others here: when its attendant is busy for
+        long or gone, somebody makes it one for all."""
+        if self.has("bell silenced after the claim"):
+            self._claim(n, UNDELETED)
+            return
+        w = self._world(n, CLAIM, (), (), ())
+        w.key, w.jobs = 0, w.jobs - 1
+        self._add(w)
 
     def _load(self, n: int, held: tuple[Any, ...], activity: tuple[Any, ...]) -> None:
         """Look at the inboxes; the count of arrivals was read before, by the claim."""

@@ -15,6 +15,7 @@ from orchestrations.client.client import DurableClient
 from orchestrations.conf import conf
 from orchestrations.errors import DurableError
 from orchestrations.runtime import surroundings
+from orchestrations.runtime.attendance import Attendance
 from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.jobs import take_hint
 from orchestrations.runtime.sweeper import Sweeper
@@ -94,9 +95,11 @@ class Shift:
 
     def _burst(self, queue: str, token: int) -> None:
         """Run a burst; let go of what it held after an error of the database; after a death hire another worker."""
-        burst = Burst(self._worker, queue)
+        attendance = Attendance(queue, self._worker.owner)
+        burst = Burst(self._worker, queue, attendance)
         try:
-            self._act(lambda: take_hint(queue, token, burst))
+            self._act(lambda: take_hint(token, attendance, burst))
+            attendance.end()
         except DatabaseError:
             self._worker.bodies.clear()
             surroundings.forget(connection)

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from orchestrations.faults import crashpoint
 from orchestrations.runtime import surroundings
+from orchestrations.runtime.attendance import Attendance
 from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.jobs import take_hint
 from orchestrations.runtime.retries import through_outage
@@ -108,7 +109,9 @@ class WorkerPlace:
             self._state = WorkerState(process.name, "code", cast(Watch, self._note))
         try:
             crashpoint("popped")
-            self._work(Burst(self._state, self.queue, should_stop=lambda: self.is_stopping), self._state, token)
+            attendance = Attendance(self.queue, process.name)
+            burst = Burst(self._state, self.queue, attendance, should_stop=lambda: self.is_stopping)
+            self._work(burst, attendance, self._state, token)
             process.is_dead |= self.is_stopping or self._state.is_spoilt
         except Killed:
             pass
@@ -120,10 +123,11 @@ class WorkerPlace:
         if connection.in_atomic_block or not connection.get_autocommit():
             surroundings.forget(connection)
 
-    def _work(self, burst: Burst, state: WorkerState, token: int) -> None:
+    def _work(self, burst: Burst, attendance: Attendance, state: WorkerState, token: int) -> None:
         """Run the burst; after an error of the database or the queue let go of what it held."""
         try:
-            take_hint(self.queue, token, burst)
+            take_hint(token, attendance, burst)
+            attendance.end()
         except (Error, RedisError) as error:
             is_injected = self.process.suffered or self._world.bus.is_down or isinstance(error, RedisError)
             if not is_injected and not self.process.is_dead:

@@ -127,7 +127,7 @@ def test_an_earlier_instant_shortens_the_rest_and_a_later_one_does_not(sweeper: 
 )
 def test_news_that_make_no_sense_are_not_heard(sweeper: Sweeper, news: bytes) -> None:
     sweeper.listen(0.5)
-    queues.connection().publish(wake.CHANNEL, news)
+    queues.connection().publish(hints.CHANNEL, news)
     for _ in range(3):
         sweeper.listen(0.05)
     assert sweeper.seconds_to_next() is None

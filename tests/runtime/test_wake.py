@@ -13,6 +13,7 @@ from django.test import override_settings
 
 from orchestrations.client.client import DurableClient
 from orchestrations.runtime import hints, jobs, queues, wake
+from orchestrations.runtime.attendance import Attendance
 from orchestrations.runtime.bursts import Burst
 from orchestrations.store import clock
 from orchestrations.store.models import Instance
@@ -67,7 +68,8 @@ def test_a_job_deletes_its_key_before_it_claims() -> None:
             seen.append(bool(queues.connection().exists(hints.token_key(QUEUE, 0))))
             super().run()
 
-    jobs.take_hint(QUEUE, 0, Looking(worker, QUEUE))
+    attendance = Attendance(QUEUE, worker.owner)
+    jobs.take_hint(0, attendance, Looking(worker, QUEUE, attendance))
     worker.close()
     assert seen == [False]
     assert Instance.objects.get().status == "Completed"
@@ -75,7 +77,7 @@ def test_a_job_deletes_its_key_before_it_claims() -> None:
 
 def test_a_wake_after_the_key_lapsed_or_was_deleted_hints_again() -> None:
     wake.wake(QUEUE)
-    hints.accept(QUEUE, 0)
+    queues.connection().delete(hints.token_key(QUEUE, 0))
     wake.wake(QUEUE)
     assert len(waiting()) == 2
 
@@ -120,7 +122,7 @@ def test_a_hint_that_was_left_in_between_by_a_killed_worker_goes_with_the_next()
         queues.connection().delete(hints.token_key(QUEUE, 0))
     wake.wake(QUEUE)
     hints.take(QUEUE, None)
-    hints.accept(QUEUE, 0)
+    hints.accept(QUEUE, 0, "w")
     left = [key for key in queues.connection().keys("*") if b"job" in key or b"wake" in key or b"intermediate" in key]
     assert left == []
 
@@ -141,7 +143,7 @@ def test_a_wide_wake_hints_once_for_each_worker_that_listens_and_no_more_than_cl
 
 def test_an_instant_in_the_future_is_published_and_not_hinted() -> None:
     listener: Any = queues.connection().pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-    listener.subscribe(wake.CHANNEL)
+    listener.subscribe(hints.CHANNEL)
     listener.get_message(timeout=1.0)
     at = clock.now() + timedelta(seconds=30)
     wake.wake(QUEUE, at)
