@@ -288,17 +288,13 @@ class Burst:
         """
         self._collect_results()
         self._hand.settle()
-        self._drop_all()
-
-    def _collect_results(self) -> None:
-        for held in self._held.values():
-            self._hand.elsewhere += held.results
-            held.results = []
-
-    def _drop_all(self) -> None:
-        """Let go of everything, to begin from the database."""
         for held in self._held.values():
             held.drop_body()
         self._held.clear()
         self._hand.forget()
         leases.hand_back(self._worker.owner, self._worker.lanes.keys)
+
+    def _collect_results(self) -> None:
+        for held in self._held.values():
+            self._hand.elsewhere += held.results
+            held.results = []
