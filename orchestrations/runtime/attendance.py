@@ -9,12 +9,15 @@ from redis.exceptions import RedisError
 
 from orchestrations import telemetry
 from orchestrations.runtime import hints
+from orchestrations.store.claims import ClaimLimits
 
 STAY_SECONDS = 0.03
+"""How long it waits before it says again that it attends; Redis wakes who waits ten times a second at least."""
 
 
 class Attendance:
-    """Begins with hint 0 and is renewed with each claim; it lapses where that takes long, and then others are woken.
+    """Begins with hint 0 and is renewed with each claim of all that is due; it lapses where that takes long, and then
+    others are woken.
 
     It costs time only if it is lost, doubled or not renewed: hints may be (see `hints`).
     """
@@ -44,17 +47,18 @@ class Attendance:
         if token == 0:
             self._is_on = self._is_fresh = is_on
 
-    def renew(self, *, can_take_all: bool) -> None:
-        """Go on, before a claim; not if the worker leaves some of the queue's work to others, for they must hear of it.
+    def renew(self, limits: ClaimLimits) -> None:
+        """Go on, before a claim with these limits, which is the answer to what has rung.
 
-        Whatever Redis does, a claim may follow.
+        Not if it takes no activities, which may be what has rung; nor if the worker leaves some of the queue's work to
+        others, for they must hear of it. Whatever Redis does, a claim may follow.
         """
         if not self._is_on:
             return
         try:
-            if not can_take_all:
+            if limits.unknown_activities or limits.unknown_capabilities:
                 self.end()
-            elif not self._is_fresh:
+            elif limits.activities and not self._is_fresh:
                 self._is_on = hints.accept(self._queue, 0, self._owner)
             self._is_fresh = False
         except (RedisError, OSError) as error:

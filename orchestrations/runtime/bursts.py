@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from orchestrations import telemetry
-from orchestrations.authoring.registry import ACTIVITY, ORCHESTRATOR
+from orchestrations.authoring.registry import ORCHESTRATOR
 from orchestrations.conf import conf
 from orchestrations.faults import crashpoint
 from orchestrations.runtime.attendance import Attendance
@@ -84,13 +84,13 @@ class Burst:
             min(most, size * 10),
             conf.LEASE_SECONDS,
             may_take_lost=not self._has_work(),
-            unknown_activities=(*self._worker.fleet.left(ACTIVITY), *self._worker.lanes.full_names()),
+            unknown_activities=self._worker.activities_left(),
             unknown_capabilities=self._worker.fleet.left(ORCHESTRATOR),
         )
         self._worker.move()
-        self._attendance.renew(can_take_all=not (limits.unknown_activities or limits.unknown_capabilities))
+        self._attendance.renew(limits)
         crashpoint("before-claim")
-        found = through_locks(lambda: claims.claim(self._queue, self._worker.owner, limits, clock.now()))
+        found = claims.claim(self._queue, self._worker.owner, limits, clock.now(), patiently=through_locks)
         crashpoint("after-claim")
         self._hand.todo.extend(found.activities)
         fresh = [Held(instance, surroundings=self._worker.surroundings) for instance in found.instances]

@@ -30,7 +30,10 @@ CHANNEL = "durable:due"
 ATTENDED = "attended"
 """What follows the queue there in place of an instant."""
 
-ATTENDED_MILLISECONDS = 70
+ATTENDED_MILLISECONDS, WAITING_MILLISECONDS = 70, 120
+"""For how long an attendant need not say so again: at work, and while it waits, for Redis' waits end when its clock
+ticks, every 100 ms."""
+
 PROBE, PROBE_MILLISECONDS = "durable:probe", 1000
 CALLABLE = "orchestrations.runtime.jobs.run_hint"
 FAILURE_SECONDS = 3600
@@ -43,13 +46,18 @@ local function is_ours(key, most)
     return left >= 0 and left <= tonumber(most)
 end
 local function put(job)
-    redis.call('RPUSH', queue, string.sub(job, ARGV[3] + 1))
+    local id = string.sub(job, ARGV[3] + 1)
+    redis.call('LREM', queue, 0, id)
+    redis.call('RPUSH', queue, id)
     redis.call('DEL', job)
     redis.call('HSET', job, unpack(ARGV, 4))
 end
 redis.pcall('SADD', KEYS[2], queue)
 local has_attendant = is_ours(attended, ARGV[2])
-if not has_attendant and redis.call('DEL', bell) == 1 then put(first) end
+if not has_attendant and redis.call('EXISTS', bell) == 1 then
+    put(first)
+    redis.call('DEL', bell)
+end
 for place = 6, #KEYS, 2 do
     local key, job = KEYS[place], KEYS[place + 1]
     if not is_ours(key, ARGV[1]) then
@@ -72,14 +80,14 @@ _ACCEPT = """
 redis.call('DEL', KEYS[1], KEYS[2])
 if #KEYS == 2 then return 0 end
 local who, left = redis.pcall('GET', KEYS[3]), redis.call('PTTL', KEYS[3])
-if left >= 0 and left <= tonumber(ARGV[2]) and who ~= ARGV[1] then return 0 end
+if left >= 0 and left <= tonumber(ARGV[3]) and who ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[4])
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-if who ~= ARGV[1] then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
+if who ~= ARGV[1] then redis.pcall('PUBLISH', ARGV[4], ARGV[5]) end
 return 1
 """
-"""The hint's key, its job, and for hint 0 who attends, and the bell; the owner, how long its key lives, whom to tell
-what."""
+"""The hint's key, its job, and for hint 0 who attends, and the bell; the owner, how long its key lives and how long one
+of ours may, whom to tell what: not all may be told."""
 
 _STAY = """
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -107,15 +115,14 @@ def offer(queue: str, tokens: Sequence[int], milliseconds: int) -> bool:
     """Put the hints into the queue, but for those that are on their way; forget in so many milliseconds that they are.
 
     Hint 0 rings for who attends to the queue. A bell that nobody hears any more becomes a job, also with no tokens.
-    Tells whether somebody attends. One round trip; each hint is there with its key or not at all. A hint that has
-    waited for longer than its key has lived may be there twice, and RQ's tools see one of them only. Raises what Redis
-    raises.
+    Tells whether somebody attends. One round trip; each hint is there once, with its key, or not at all. Raises what
+    Redis raises.
     """
     keys = [queue_of(queue).key, Queue.redis_queues_keys, attended_key(queue), bell_key(queue), _job_key(queue, 0)]
     for token in tokens:
         keys += [token_key(queue, token), _job_key(queue, token)]
     moment = utcformat(now())
-    lengths = [milliseconds, ATTENDED_MILLISECONDS, len(Job.redis_job_namespace_prefix)]
+    lengths = [milliseconds, max(ATTENDED_MILLISECONDS, WAITING_MILLISECONDS), len(Job.redis_job_namespace_prefix)]
     fields = [*_fields(queue), "created_at", moment, "enqueued_at", moment]
     return bool(_script(_OFFER)(keys=keys, args=[*lengths, *fields], client=connection()))
 
@@ -164,13 +171,14 @@ def accept(queue: str, token: int, owner: str) -> bool:
     keys = [token_key(queue, token), _job_key(queue, token)]
     if token == 0:
         keys += [attended_key(queue), bell_key(queue)]
-    arguments: list[str | int] = [owner, ATTENDED_MILLISECONDS, CHANNEL, f"{queue} {ATTENDED}"]
+    longest = max(ATTENDED_MILLISECONDS, WAITING_MILLISECONDS)
+    arguments: list[str | int] = [owner, ATTENDED_MILLISECONDS, longest, CHANNEL, f"{queue} {ATTENDED}"]
     return bool(_script(_ACCEPT)(keys=keys, args=arguments, client=connection()))
 
 
 def stay(queue: str, owner: str) -> bool:
-    """Attend for another moment; tells whether the owner still did. Raises what Redis raises."""
-    return bool(_script(_STAY)(keys=[attended_key(queue)], args=[owner, ATTENDED_MILLISECONDS], client=connection()))
+    """Attend for another moment, waiting; tells whether the owner still did. Raises what Redis raises."""
+    return bool(_script(_STAY)(keys=[attended_key(queue)], args=[owner, WAITING_MILLISECONDS], client=connection()))
 
 
 def leave(queue: str, owner: str) -> None:

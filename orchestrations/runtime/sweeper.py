@@ -45,6 +45,7 @@ class Sweeper:
         for queue, at in due.list_upcoming(now, horizon):
             self.plan(queue, at)
         found = due.count_due(now)
+        self._attended.update(found)  # it looks whether they are
         for queue, items in found.items():
             if not self._is_full(queue):
                 wake(queue, items=items)
@@ -93,10 +94,7 @@ class Sweeper:
         if not self._attended or clock.monotonic() - self._watched_at < WATCH_SECONDS:
             return
         self._watched_at = clock.monotonic()
-        try:
-            self._attended = {queue for queue in self._attended if hints.offer(queue, (), hints.PROBE_MILLISECONDS)}
-        except (RedisError, OSError):  # the next sweep will hint
-            self._attended.clear()
+        self._attended = {queue for queue in self._attended if self._is_attended(queue)}
 
     def _hear(self, data: bytes) -> None:
         queue, _, moment = data.decode(errors="replace").partition(" ")
@@ -110,6 +108,13 @@ class Sweeper:
             return
         if is_near:
             self.plan(queue, at)  # what lies further ahead a sweep will find
+
+    def _is_attended(self, queue: str) -> bool:
+        """Tell whether somebody attends; if not, the bell becomes a job for all."""
+        try:
+            return hints.offer(queue, (), hints.PROBE_MILLISECONDS)
+        except (RedisError, OSError):  # the next sweep will hint
+            return False
 
     def _is_full(self, queue: str) -> bool:
         """Tell whether as many hints wait in the queue as it has workers; what somebody has damaged there is mended."""

@@ -57,11 +57,9 @@ def wake(queue: str, at: datetime | None = None, *, items: int = 1, is_surplus: 
 
 
 def _hint(queue: str, items: int, *, is_surplus: bool) -> None:
-    wanted, first = math.ceil(items / conf.CLAIM_SIZE), 0
-    if wanted > 1 or is_surplus:
-        listeners = _count_listeners(queue)
-        first = int(is_surplus and listeners > 1)
-        wanted = min(wanted, listeners - first)
+    wanted, first = math.ceil(items / conf.CLAIM_SIZE), int(is_surplus)
+    if wanted > 1:
+        wanted = max(1, min(wanted, _count_listeners(queue) - first))
     hints.offer(queue, range(first, first + wanted), int(conf.WAKE_SECONDS * 1000))
 
 

@@ -36,6 +36,7 @@ from orchestrations.runtime.attendance import Attendance
 from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.jobs import take_hint
 from orchestrations.runtime.retries import through_outage
+from orchestrations.runtime.wake import wake
 from orchestrations.runtime.watch import State, Watch
 from orchestrations.runtime.worker_state import WorkerState
 from orchestrations.store import clock, leases, processes
@@ -135,6 +136,8 @@ class HintWorker(SimpleWorker):
         self._enter(State.IDLE)
         try:
             self._stay_listed()
+            if not self.state.can_take_all():
+                self._attendance.end()  # or it would hear alone of what it leaves to others
             return self._attendance.take(PAUSE_SECONDS if wait else None)
         except (RedisError, OSError) as error:
             telemetry.report(telemetry.QUEUE_FAILED, level=logging.WARNING, error=error)
@@ -149,6 +152,8 @@ class HintWorker(SimpleWorker):
             self._registered_at = time.monotonic()
 
     def _say_goodbye(self) -> None:
+        if self._is_over():
+            wake(self.queues[0].name)  # it may have taken a hint, and claimed nothing after that
         try:
             self._attendance.end()
             queues.forget_worker(self.name, self.queues[0].name)
@@ -159,6 +164,7 @@ class HintWorker(SimpleWorker):
         """Let go of what the burst held, as soon as the database lets us: nothing of it counts as lost."""
         self.state.bodies.clear()
         through_outage(burst.give_up, give_up=lambda: self._stop_requested, pulse=self.state.move)
+        wake(self.queues[0].name)  # for what its hint has told of
 
     def _fail(self, error: BaseException) -> None:
         """End, for nobody knows in what state the burst was left; leave the reason for the supervisor."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrations.authoring.registry import ACTIVITY, ORCHESTRATOR
 from orchestrations.conf import conf
 from orchestrations.runtime.activities import ActivityRunner
 from orchestrations.runtime.fleet import Fleet
@@ -30,6 +31,14 @@ class WorkerState:
     def is_spoilt(self) -> bool:
         """True once the process is to be replaced."""
         return self.runner.is_spoilt or self.lanes.is_spoilt
+
+    def activities_left(self) -> tuple[str, ...]:
+        """Return the names of the activities that are left to other workers now, for want of code or of room."""
+        return (*self.fleet.left(ACTIVITY), *self.lanes.full_names())
+
+    def can_take_all(self) -> bool:
+        """Tell whether nothing is left to other workers."""
+        return not (self.activities_left() or self.fleet.left(ORCHESTRATOR))
 
     def move(self) -> None:
         """Tell the supervisor that the worker makes progress, or it will not renew its leases."""

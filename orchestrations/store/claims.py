@@ -1,4 +1,4 @@
-"""Claims: a worker leases what a queue has due, many rows in one transaction, each by a new epoch.
+"""Claims: a worker leases what a queue has due, many rows in one commit, each by a new epoch.
 
 Rows that somebody has locked are skipped; who locked them wakes the queue. A row whose last lease ran out is claimed
 alone, by a worker with empty hands, lest others share the blame of one that kills its worker.
@@ -7,10 +7,10 @@ alone, by a worker with empty hands, lest others share the blame of one that kil
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from django.db import connection, transaction
 
@@ -22,6 +22,7 @@ from orchestrations.store.instances import INSTANCE
 from orchestrations.store.models import ActivityTask
 from orchestrations.store.signals import announce_work
 
+T = TypeVar("T")
 ACTIVITY = ActivityTask._meta.db_table
 INPUT_CHARACTERS = 16 * 1024 * 1024
 """How much input a claim of activities takes at most; the first one whatever its size."""
@@ -29,6 +30,17 @@ INPUT_CHARACTERS = 16 * 1024 * 1024
 SCANNED = 500
 """How many due activities a claim looks at, oldest first, if it leaves out some by name: a long backlog of what other
 workers run must not cost every claim."""
+
+
+class Patience(Protocol):
+    """What does something, and again if it may be worth it."""
+
+    def __call__(self, action: Callable[[], T], /) -> T:
+        """Return what it returned in the end."""
+
+
+def _at_once(action: Callable[[], T], /) -> T:
+    return action()
 
 
 @dataclass(slots=True)
@@ -56,16 +68,18 @@ class ClaimLimits:
     unknown_capabilities: tuple[str, ...] = ()
 
 
-def claim(queue: str, owner: str, limits: ClaimLimits, now: datetime) -> Claim:
+def claim(queue: str, owner: str, limits: ClaimLimits, now: datetime, *, patiently: Patience = _at_once) -> Claim:
     """Lease what `queue` has due and nobody's, oldest first.
 
-    Durable when it returns. It opens its own transaction, and refuses to be called in one.
+    Durable when it returns; it refuses to be called in a transaction. `patiently` does each of the two parts, and may
+    do it again. After an error something may be leased that nobody knows of: give it back with `leases.hand_back`.
     """
     if connection.in_atomic_block:
-        raise RuntimeError("claim() opens its own transaction: call it outside of any other")
+        raise RuntimeError("claim() commits by itself: call it outside of any transaction")
     wanted = _Wanted(queue, owner, limits, now, now + timedelta(seconds=limits.lease_seconds))
-    rows, attempts = (_lease_together if sql.is_postgres() else _lease_in_turn)(wanted)
-    found = _read(rows, attempts)
+    lease = _lease_together if sql.is_postgres() else _lease_in_turn
+    rows, attempts = patiently(lambda: lease(wanted))
+    found = patiently(lambda: _read(rows, attempts))
     if found.full or _is_full(found, limits):
         found.full = True
         announce_work(queue, is_surplus=True)
@@ -183,7 +197,8 @@ def _read(rows: _Rows, attempts: _Rows) -> Claim:
     """Return what was leased, the instances with their facts; it is full if something of it was to be taken alone.
 
     PostgreSQL reads the facts by a statement after the one that has the locks: that one sees them as they were when it
-    began. SQLite's transactions are alone, so there the facts came with the rows.
+    began. An instance that was replaced in between is gone with its lease. SQLite's transactions are alone, so there
+    the facts came with the rows.
     """
     schedules = [read_schedule(row[:-1]) for row in rows]
     if sql.is_postgres() and rows:
@@ -193,7 +208,8 @@ def _read(rows: _Rows, attempts: _Rows) -> Claim:
         facts = [json.loads(row[-1]) for row in rows]
     by_key = {row[0]: dict(zip(_FACTS, row, strict=True)) for row in facts}
     names = hubs.names_of([*(one["hub_id"] for one in by_key.values()), *(row[10] for row in attempts)])
-    instances = [_read_instance(schedule, by_key[schedule.instance_id], names) for schedule in schedules]
+    there = [schedule for schedule in schedules if schedule.instance_id in by_key]
+    instances = [_read_instance(schedule, by_key[schedule.instance_id], names) for schedule in there]
     activities = sorted((_read_activity(row, names) for row in attempts), key=lambda activity: activity.id)
     is_alone = any(one.row.losses for one in instances) or any(one.losses for one in activities)
     return Claim(instances, activities, full=is_alone)

@@ -167,7 +167,8 @@ def _accept_at_once(hub: str, news: Sequence[_New]) -> list[bool] | None:
     until = now + timedelta(seconds=conf.RECEIPT_SECONDS)
     alone = list(sent) if len(sent) == 1 else []
     values = [text, key, *alone, limit, limit, len(sent), now, until, now]
-    found = sql.fetch(_statement(is_alone=bool(alone)), values)
+    with transaction.mark_for_rollback_on_error():
+        found = sql.fetch(_statement(is_alone=bool(alone)), values)
     for queue, count in Counter(queue for queue, owner, _ in found if queue and not owner).items():
         announce_work(queue, now, items=count)
     taken = {sender for _, _, sender in found}

@@ -30,8 +30,11 @@ def create_all(news: Sequence[NewInstance], policy: str) -> None:
 
 
 def _create_all(news: Sequence[NewInstance], policy: str) -> None:
-    if len(news) == 1 and sql.is_postgres() and births.insert_all(news):
-        return _announce(news)
+    if len(news) == 1 and sql.is_postgres():
+        with transaction.mark_for_rollback_on_error():
+            is_stored = bool(births.insert_all(news))
+        if is_stored:
+            return _announce(news)
     with transaction.atomic():
         _announce(_create_behind_locks(news, policy))
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -9,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from orchestrations import DurableClient, StartRequest
 from orchestrations.engine.state import Status
@@ -18,6 +19,7 @@ from orchestrations.store import clock, inbox, sql
 from orchestrations.store.models import Instance
 from tests.bursts import HINTS, drain, status_of
 from tests.store.concurrency import beside, wait_until_blocked
+from tests.taps import Execute
 
 
 def ids(*names: str) -> list[StartRequest]:
@@ -129,3 +131,25 @@ def test_a_start_that_is_the_victim_of_a_deadlock_is_done_again() -> None:
     worker.result(20)
     drain()
     assert {status_of(name) for name in ("id", "row")} == {Status.COMPLETED}
+
+
+@pytest.mark.parametrize("act", ["start", "event"])
+def test_an_error_of_the_database_in_a_callers_transaction_ends_it_whoever_catches_it(act: str) -> None:
+    """On PostgreSQL both are one statement without a savepoint: what came before must not seem to be stored."""
+    client = DurableClient()
+    instance_id = client.start_new("wait_for", client_input=["a"])
+
+    def fail(execute: Execute, text: str, parameters: Any, many: bool, context: dict[str, Any]) -> Any:
+        raise OperationalError("the disk is full")
+
+    def attempt() -> None:
+        with connection.execute_wrapper(fail), contextlib.suppress(OperationalError):
+            client.start_new("plain") if act == "start" else client.raise_event(instance_id, "a", 1)
+
+    if not sql.is_postgres():
+        pytest.skip("a savepoint is rolled back there")
+    with transaction.atomic():
+        client.start_new("plain", "before")
+        attempt()
+        assert transaction.get_rollback()
+    assert not Instance.objects.filter(instance_id="before").exists()

@@ -178,7 +178,7 @@ MUTANTS = {
         "a worker goes by a clock that is ahead",
         60,
         (
-            Patch(f"{RUNTIME}.bursts:Burst._claim", "limits, clock.now())", f"limits, {SOON})"),
+            Patch(f"{RUNTIME}.bursts:Burst._claim", "limits, clock.now(),", f"limits, {SOON},"),
             Patch(f"{RUNTIME}.bursts:Burst._load", "clock.now()", SOON),
         ),
         ("timer", "timed-event"),

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from orchestrations.client.client import DurableClient
-from orchestrations.store import claims, clock, leases
+from orchestrations.conf import default_queue
+from orchestrations.engine.state import Status
+from orchestrations.store import claims, clock, leases, sql
+from orchestrations.store.claims import ClaimLimits
 from orchestrations.store.models import ActivityTask, Instance, Schedule
-from tests.bursts import HINTS
+from tests.bursts import HINTS, burst_once, status_of
 from tests.store.concurrency import at_once, beside, held_beside, run_beside, wait_until_blocked
 from tests.store.holding import PAST, claim, start, turn
+from tests.taps import Execute
+
+T = TypeVar("T")
 
 
 def test_two_claims_at_once_never_win_the_same_row() -> None:
@@ -189,3 +197,37 @@ def test_a_claim_takes_as_much_input_as_its_bound_and_the_queue_is_woken_for_the
     assert found.full
     assert HINTS.take() is not None
     assert [len(claim("w").activities) for _ in range(3)] == [2, 1, 0]
+
+
+ONE_TRANSACTION = pytest.mark.skipif(not sql.is_postgres(), reason="one transaction leases and reads there")
+
+
+@ONE_TRANSACTION
+def test_an_instance_that_is_replaced_between_lease_and_facts_is_left_out_and_its_neighbour_is_not() -> None:
+    start("plain", None, instance_id="gone")
+    kept = start("plain", None)
+
+    def patiently(action: Callable[[], T]) -> T:
+        found = action()
+        Instance.objects.filter(instance_id="gone").delete()
+        return found
+
+    found = claims.claim(default_queue(), "w", ClaimLimits(10, 10, 30.0), clock.now(), patiently=patiently)
+    assert [one.row.instance_id for one in found.instances] == [kept]
+
+
+@ONE_TRANSACTION
+def test_a_lock_wait_between_lease_and_facts_leaves_no_lease_that_its_worker_does_not_know_of() -> None:
+    instance_id = DurableClient().start_new("plain")
+    waits: list[str] = []
+
+    def wait_once(execute: Execute, text: str, parameters: Any, many: bool, context: dict[str, Any]) -> Any:
+        if text.startswith("SELECT id, hub_id, instance_id") and not waits:
+            waits.append(text)
+            raise OperationalError("database is locked")
+        return execute(text, parameters, many, context)
+
+    with connection.execute_wrapper(wait_once):
+        burst_once()
+    assert len(waits) == 1
+    assert status_of(instance_id) is Status.COMPLETED
