@@ -138,7 +138,10 @@ def test_what_a_worker_has_begun_when_its_rows_are_locked_is_not_taken_from_it(m
     assert list(ActivityTask.objects.values_list("lease_owner", flat=True)) == ["w"]
 
 
-@pytest.mark.parametrize(("module", "verb"), [(claims, "claim"), (activities, "settle"), (activities, "put_back")])
+@pytest.mark.parametrize(
+    ("module", "verb"),
+    [(claims, "_lease_instances"), (claims, "_read"), (activities, "settle"), (activities, "put_back")],
+)
 def test_a_lock_that_was_waited_for_in_vain_is_waited_for_again(
     module: Any, verb: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,8 +153,8 @@ def test_what_began_under_an_earlier_lease_is_let_go_by_a_worker_that_does_not_k
     leases.lose("dead", None, None, clock.now())
     real = claims.claim
 
-    def claim(*arguments: Any) -> Any:
-        real(*arguments)
+    def claim(*arguments: Any, **options: Any) -> Any:
+        real(*arguments, **options)
         raise OperationalError("server closed the connection unexpectedly")
 
     worker = new_worker()
