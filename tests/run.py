@@ -2,9 +2,8 @@
 
 The variants are the two databases, each with live bodies and with replay in every turn. What does not depend on replay
 the replaying variants leave out: tests in a browser, chaos runs, and the folders whose tests are about pages, processes
-and sources, and run turns only to have something to show. The whole suite waits more than it computes, so the two
-databases are tested side by side, and the replaying variants fill the pauses of both; what is measured or chosen by a
-mark runs alone.
+and sources, and run turns only to have something to show. Much of the suite waits, so the two databases are tested side
+by side, and the replaying variants fill the pauses of both; what is measured or chosen by a mark runs alone.
 """
 
 from __future__ import annotations

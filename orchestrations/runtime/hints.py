@@ -122,7 +122,7 @@ def offer(queue: str, tokens: Sequence[int], milliseconds: int) -> bool:
     for token in tokens:
         keys += [token_key(queue, token), _job_key(queue, token)]
     moment = utcformat(now())
-    lengths = [milliseconds, max(ATTENDED_MILLISECONDS, WAITING_MILLISECONDS), len(Job.redis_job_namespace_prefix)]
+    lengths = [milliseconds, _longest(), len(Job.redis_job_namespace_prefix)]
     fields = [*_fields(queue), "created_at", moment, "enqueued_at", moment]
     return bool(_script(_OFFER)(keys=keys, args=[*lengths, *fields], client=connection()))
 
@@ -171,8 +171,7 @@ def accept(queue: str, token: int, owner: str) -> bool:
     keys = [token_key(queue, token), _job_key(queue, token)]
     if token == 0:
         keys += [attended_key(queue), bell_key(queue)]
-    longest = max(ATTENDED_MILLISECONDS, WAITING_MILLISECONDS)
-    arguments: list[str | int] = [owner, ATTENDED_MILLISECONDS, longest, CHANNEL, f"{queue} {ATTENDED}"]
+    arguments: list[str | int] = [owner, ATTENDED_MILLISECONDS, _longest(), CHANNEL, f"{queue} {ATTENDED}"]
     return bool(_script(_ACCEPT)(keys=keys, args=arguments, client=connection()))
 
 
@@ -190,6 +189,11 @@ def leave(queue: str, owner: str) -> None:
 def refuse(queue: str, job_id: bytes) -> None:
     """Remove all traces of a job that is no hint. Raises what Redis raises."""
     connection().delete(Job.redis_job_namespace_prefix.encode() + job_id)
+
+
+def _longest() -> int:
+    """Return for how long an attendant's key lives at most: one that would live longer is not ours."""
+    return max(ATTENDED_MILLISECONDS, WAITING_MILLISECONDS)
 
 
 def _job_key(queue: str, token: int) -> str:

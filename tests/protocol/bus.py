@@ -19,6 +19,9 @@ from orchestrations.live import broadcast
 from orchestrations.runtime import hints, queues
 from orchestrations.store import signals
 
+ATTENDED = timedelta(seconds=0.5)
+"""For how long an attendance lasts: longer than in Redis, as the steps of simulated time are."""
+
 
 class Subscription:
     """What one supervisor hears."""
@@ -65,7 +68,9 @@ class Bus:
                 heal=self._heal,
                 count_listeners=lambda queue: self._listeners,
             ),
-            mock.patch.multiple(hints, offer=self._offer, accept=self._accept, leave=self._leave),
+            mock.patch.multiple(
+                hints, offer=self._offer, accept=self._accept, stay=self._stay, leave=self._leave, take=self._take
+            ),
         ):
             yield
 
@@ -106,14 +111,32 @@ class Bus:
         self._bells.discard(queue)
         if self._attendant(queue) is None:
             self.publish(hints.CHANNEL, f"{queue} {hints.ATTENDED}")
-        self._attended[queue] = owner, self._now() + timedelta(milliseconds=hints.ATTENDED_MILLISECONDS)
+        self._attend(queue, owner)
         return True
+
+    def _stay(self, queue: str, owner: str) -> bool:
+        self.check()
+        is_on = self._attendant(queue) == owner
+        if is_on:
+            self._attend(queue, owner)
+        return is_on
+
+    def _take(self, queue: str, seconds: float | None, *, attends: bool = False) -> bytes | None:
+        """Take what rings for the attendant; jobs for all are the scheduler's to give."""
+        self.check()
+        if not attends or queue not in self._bells:
+            return None
+        self._bells.remove(queue)
+        return b"rung"
 
     def _leave(self, queue: str, owner: str) -> None:
         self.check()
         if self._attendant(queue) == owner:
             del self._attended[queue]
         self._offer(queue, (), 0)
+
+    def _attend(self, queue: str, owner: str) -> None:
+        self._attended[queue] = owner, self._now() + ATTENDED
 
     def _attendant(self, queue: str) -> str | None:
         owner, until = self._attended.get(queue, (None, self._now()))

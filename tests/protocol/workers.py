@@ -16,6 +16,7 @@ from orchestrations.runtime.attendance import Attendance
 from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.jobs import take_hint
 from orchestrations.runtime.retries import through_outage
+from orchestrations.runtime.wake import wake
 from orchestrations.runtime.watch import Watch
 from orchestrations.runtime.worker_state import WorkerState
 from tests.protocol.processes import Actor, Killed, Process
@@ -109,9 +110,7 @@ class WorkerPlace:
             self._state = WorkerState(process.name, "code", cast(Watch, self._note))
         try:
             crashpoint("popped")
-            attendance = Attendance(self.queue, process.name)
-            burst = Burst(self._state, self.queue, attendance, should_stop=lambda: self.is_stopping)
-            self._work(burst, attendance, self._state, token)
+            self._serve(self._state, token)
             process.is_dead |= self.is_stopping or self._state.is_spoilt
         except Killed:
             pass
@@ -123,15 +122,31 @@ class WorkerPlace:
         if connection.in_atomic_block or not connection.get_autocommit():
             surroundings.forget(connection)
 
-    def _work(self, burst: Burst, attendance: Attendance, state: WorkerState, token: int) -> None:
-        """Run the burst; after an error of the database or the queue let go of what it held."""
+    def _serve(self, state: WorkerState, token: int) -> None:
+        """Run a burst for the hint, and for what rings then; at times it is slow to hear, and its attendance lapses."""
+        attendance = Attendance(self.queue, state.owner)
+        wanted: int | None = token
+        while wanted is not None and not (self.is_stopping or state.is_spoilt):
+            burst = Burst(state, self.queue, attendance, should_stop=lambda: self.is_stopping)
+            if not self._work(burst, attendance, state, wanted) or self._world.happens("hint", 0.3):
+                return
+            for _ in range(self._world.random.randrange(6)):
+                crashpoint("waits")
+            try:
+                wanted = None if attendance.take(None) is None else 0
+            except RedisError:
+                return
+
+    def _work(self, burst: Burst, attendance: Attendance, state: WorkerState, token: int) -> bool:
+        """Run the burst; after an error of the database or the queue let go of what it held. Tell if all went well."""
         try:
             take_hint(token, attendance, burst)
-            if not self._world.happens("hint", 0.3):  # else it seems to wait, and hears nothing
-                attendance.end()
         except (Error, RedisError) as error:
             is_injected = self.process.suffered or self._world.bus.is_down or isinstance(error, RedisError)
             if not is_injected and not self.process.is_dead:
                 raise
             state.bodies.clear()
             through_outage(burst.give_up, give_up=lambda: False, pulse=state.move)
+            wake(self.queue)
+            return False
+        return True

@@ -18,7 +18,6 @@ from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.sweeper import Sweeper
 from orchestrations.store import claims
 from orchestrations.store.claims import ClaimLimits
-from tests import servers
 from tests.bursts import new_worker, status_of
 from tests.workers import run_workers, wait_until
 
@@ -208,9 +207,7 @@ def test_an_attendant_s_key_that_is_not_ours_holds_up_nothing(value: str) -> Non
     assert connection.llen(hints.bell_key(QUEUE)) == 1
 
 
-def test_a_claim_does_not_wait_for_a_queue_that_is_away(
-    redis_server: servers.RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_many_claims_one_at_most_waits_for_a_queue_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     attendance = attend()
     attendance.renew(ALL)
     asked: list[int] = []

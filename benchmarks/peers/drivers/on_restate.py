@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import restate
-from protocol import Watch, median_of, percentile, serve, until, workers
+from protocol import Watch, median_of, percentile, serve, workers
 from restate import Service, Workflow
 
 PORT, INGRESS, ADMIN = 59080, "http://127.0.0.1:8080", "http://127.0.0.1:9070"
@@ -153,7 +153,8 @@ async def main() -> None:
     server = [os.environ["RESTATE_SERVER"], "--base-dir", os.environ["PEER_DIRECTORY"], "--bind-ip", "127.0.0.1"]
     served = [sys.executable, "-m", "hypercorn", "-b", f"127.0.0.1:{PORT}", "on_restate:app"]
     served += ["-w", os.environ["WORKERS"]]
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=100)) as http:
+    no_limit = aiohttp.ClientTimeout(total=None)  # a wide fan-out takes longer than the five minutes of its default
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=100), timeout=no_limit) as http:
         side = Side(http)
         with workers(server), workers(served):
             await _announce(side)
@@ -168,9 +169,10 @@ async def _announce(side: Side) -> None:
         try:
             await side.post("/deployments", {"uri": f"http://127.0.0.1:{PORT}", "force": True}, ADMIN)
             return
-        except (aiohttp.ClientError, AssertionError):
+        except (aiohttp.ClientError, AssertionError) as error:
+            refusal = error
             await asyncio.sleep(0.3)
-    await until(lambda: False, seconds=0)
+    raise TimeoutError("The server did not accept our functions within 30 s.") from refusal
 
 
 if __name__ == "__main__":

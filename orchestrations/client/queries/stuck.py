@@ -26,8 +26,8 @@ ROWS, QUEUES = 5000, 20
 
 
 def stuck_instances() -> set[int]:
-    """Return the keys of instances that do not move although they are live: of each reason, and of each queue that
-    nobody serves, the first 5,000."""
+    """Return the keys of instances that do not move although they are live: of each reason, and of each of the first 20
+    queues that nobody serves, the first 5,000."""
     keys = _first(Schedule.objects.filter(blocked__gt="").order_by("blocked").values_list("pk", flat=True))
     keys |= _first(ActivityTask.objects.filter(blocked__gt="").order_by("blocked").values_list("instance", flat=True))
     queues, until = unserved_queues()
