@@ -20,12 +20,11 @@ from orchestrations.runtime.parked import MISSING_FUNCTION, Parked
 from orchestrations.runtime.retries import through_locks
 from orchestrations.runtime.turns import Held, run_turn
 from orchestrations.runtime.worker_state import WorkerState
-from orchestrations.store import claims, clock, histories, leases, looks, losses
+from orchestrations.store import claims, clock, histories, leases, losses
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
 from orchestrations.store.births import capability_of
 from orchestrations.store.claims import ClaimLimits
-from orchestrations.store.looks import Question, Waiting
 
 HISTORY_CHARACTERS = 32 * 1024 * 1024
 """How much history a round loads at most; what is above it waits in our hands for the next round."""
@@ -93,24 +92,17 @@ class Burst:
         found = claims.claim(self._queue, self._worker.owner, limits, clock.now(), patiently=through_locks)
         crashpoint("after-claim")
         self._hand.todo.extend(found.activities)
-        fresh = [Held(instance, surroundings=self._worker.surroundings) for instance in found.instances]
-        if fresh:
-            self._load(fresh)
-        return bool(fresh or found.activities)
+        for instance in found.instances:
+            self._hold(Held(instance, surroundings=self._worker.surroundings))
+        return bool(found.instances or found.activities)
 
-    def _load(self, fresh: list[Held]) -> None:
-        """Load what the instances have to take, and find their live bodies."""
-        questions = [
-            Question(held.key, held.claimed.facts.status, is_first=not held.claimed.row.position) for held in fresh
-        ]
-        waiting = looks.look(questions, clock.now())
-        for held in fresh:
-            held.turn = self._worker.bodies.take(held.claimed)
-            if (before := self._held.get(held.key)) is not None:  # it was taken from us meanwhile, and is ours again
-                self._hand.elsewhere += before.results
-                before.drop_body()
-            held.claimed.inbox = waiting.get(held.key, Waiting())
-            self._held[held.key] = held
+    def _hold(self, held: Held) -> None:
+        """Take the instance into our hands, with its live body if there is one."""
+        held.turn = self._worker.bodies.take(held.claimed)
+        if (before := self._held.get(held.key)) is not None:  # it was taken from us meanwhile, and is ours again
+            self._hand.elsewhere += before.results
+            before.drop_body()
+        self._held[held.key] = held
 
     def _load_histories(self, ready: list[Held]) -> list[Held]:
         """Load the histories of those that have no live body; return those that may be turned in this round."""

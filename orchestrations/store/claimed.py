@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from orchestrations.engine.state import InstanceFacts
-from orchestrations.store import sql
+from orchestrations.engine.state import InstanceFacts, Status
+from orchestrations.store import codec, sql
 from orchestrations.store.inbox import SCHEDULE
 from orchestrations.store.looks import Waiting
 
@@ -95,3 +95,42 @@ class ClaimedActivity:
     losses: int = 0
     hub: str = ""
     instance_id: str = ""
+
+
+Facts = dict[str, Any]
+"""The columns of an `Instance` row that a claim reads, by name."""
+
+FACTS = (
+    *("id", "hub_id", "instance_id", "name", "status", "version", "tags", "depth", "parent_id", "parent_execution"),
+    *("parent_sequence", "parent_attempt", "started_at"),
+)
+
+
+def read_instance(schedule: ScheduleRow, facts: Facts, names: Mapping[int, str]) -> ClaimedInstance:
+    """Return the instance of these rows; `names` are those of hubs."""
+    parent = facts["parent_id"], facts["parent_execution"], facts["parent_sequence"], facts["parent_attempt"]
+    return ClaimedInstance(
+        row=schedule,
+        facts=InstanceFacts(
+            instance_id=facts["instance_id"],
+            name=facts["name"],
+            execution_id=schedule.execution,
+            status=Status(facts["status"]),
+            version=facts["version"],
+            tags=codec.read_tags(facts["tags"]),
+            parent=codec.parent_of(*parent),
+        ),
+        hub=names[facts["hub_id"]],
+        hub_id=facts["hub_id"],
+        depth=facts["depth"],
+        parent=facts["parent_id"],
+        parent_execution=facts["parent_execution"],
+        has_begun=facts["started_at"] is not None,
+    )
+
+
+def read_activity(row: Sequence[Any], names: Mapping[int, str]) -> ClaimedActivity:
+    """Return the attempt that a claim's statement gave, followed by its instance's hub and ID."""
+    activity = ClaimedActivity(*row[:10])
+    activity.hub, activity.instance_id = names[row[10]], row[11]
+    return activity

@@ -7,18 +7,29 @@ alone, by a worker with empty hands, lest others share the blame of one that kil
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from django.db import connection, transaction
 
-from orchestrations.engine.state import InstanceFacts, Status
-from orchestrations.store import codec, conditions, hubs, sql
-from orchestrations.store.claimed import ClaimedActivity, ClaimedInstance, ScheduleRow, read_schedule, schedule_columns
+from orchestrations.engine.state import Status
+from orchestrations.store import conditions, hubs, looks, sql
+from orchestrations.store.claimed import (
+    FACTS,
+    ClaimedActivity,
+    ClaimedInstance,
+    Facts,
+    ScheduleRow,
+    read_activity,
+    read_instance,
+    read_schedule,
+    schedule_columns,
+)
 from orchestrations.store.inbox import SCHEDULE
 from orchestrations.store.instances import INSTANCE
+from orchestrations.store.looks import Question, Waiting
 from orchestrations.store.models import ActivityTask
 from orchestrations.store.signals import announce_work
 
@@ -79,7 +90,7 @@ def claim(queue: str, owner: str, limits: ClaimLimits, now: datetime, *, patient
     wanted = _Wanted(queue, owner, limits, now, now + timedelta(seconds=limits.lease_seconds))
     lease = _lease_together if sql.is_postgres() else _lease_in_turn
     rows, attempts = patiently(lambda: lease(wanted))
-    found = patiently(lambda: _read(rows, attempts))
+    found = patiently(lambda: _read(rows, attempts, now))
     if found.full or _is_full(found, limits):
         found.full = True
         announce_work(queue, is_surplus=True)
@@ -182,59 +193,56 @@ def _lease_instances(wanted: _Wanted) -> sql.Query:
     )
 
 
-_FACTS = (
-    *("id", "hub_id", "instance_id", "name", "status", "version", "tags", "depth", "parent_id", "parent_execution"),
-    *("parent_sequence", "parent_attempt", "started_at"),
-)
 _SCHEDULE_COLUMNS = schedule_columns()
-_FACTS_LIST = ", ".join(f"i.{name}" for name in _FACTS)
+_FACTS_LIST = ", ".join(f"i.{name}" for name in FACTS)
 _LEASED = "leased"
 """What the rows of leased instances are called in the statement that leases activities with them."""
 _FROM_INSTANCE = f"FROM {INSTANCE} i WHERE i.id = {SCHEDULE}.instance_id"
 
 
-def _read(rows: _Rows, attempts: _Rows) -> Claim:
-    """Return what was leased, the instances with their facts; it is full if something of it was to be taken alone.
-
-    PostgreSQL reads the facts by a statement after the one that has the locks: that one sees them as they were when it
-    began. An instance that was replaced in between is gone with its lease. SQLite's transactions are alone, so there
-    the facts came with the rows.
-    """
+def _read(rows: _Rows, attempts: _Rows, now: datetime) -> Claim:
+    """Return what was leased, the instances with their facts and what waits for them; it is full if something of it was
+    to be taken alone. An instance that was replaced since it was leased is gone with its lease."""
     schedules = [read_schedule(row[:-1]) for row in rows]
-    if sql.is_postgres() and rows:
-        condition, values = conditions.among("id", [schedule.instance_id for schedule in schedules])
-        facts = sql.fetch(f"SELECT {', '.join(_FACTS)} FROM {INSTANCE} WHERE {condition}", values)
-    else:
-        facts = [json.loads(row[-1]) for row in rows]
-    by_key = {row[0]: dict(zip(_FACTS, row, strict=True)) for row in facts}
-    names = hubs.names_of([*(one["hub_id"] for one in by_key.values()), *(row[10] for row in attempts)])
-    there = [schedule for schedule in schedules if schedule.instance_id in by_key]
-    instances = [_read_instance(schedule, by_key[schedule.instance_id], names) for schedule in there]
-    activities = sorted((_read_activity(row, names) for row in attempts), key=lambda activity: activity.id)
+    facts, waiting = _read_facts(schedules, [row[-1] for row in rows], now)
+    names = hubs.names_of([*(one["hub_id"] for one in facts.values()), *(row[10] for row in attempts)])
+    there = [schedule for schedule in schedules if schedule.instance_id in facts]
+    instances = [read_instance(schedule, facts[schedule.instance_id], names) for schedule in there]
+    for one in instances:
+        one.inbox = waiting.get(one.row.instance_id, Waiting())
+    activities = sorted((read_activity(row, names) for row in attempts), key=lambda activity: activity.id)
     is_alone = any(one.row.losses for one in instances) or any(one.losses for one in activities)
     return Claim(instances, activities, full=is_alone)
 
 
-def _read_instance(schedule: ScheduleRow, facts: Mapping[str, Any], names: Mapping[int, str]) -> ClaimedInstance:
-    parent = facts["parent_id"], facts["parent_execution"], facts["parent_sequence"], facts["parent_attempt"]
-    return ClaimedInstance(
-        row=schedule,
-        facts=InstanceFacts(
-            instance_id=facts["instance_id"],
-            name=facts["name"],
-            execution_id=schedule.execution,
-            status=Status(facts["status"]),
-            version=facts["version"],
-            tags=codec.read_tags(facts["tags"]),
-            parent=codec.parent_of(*parent),
-        ),
-        hub=names[facts["hub_id"]],
-        hub_id=facts["hub_id"],
-        depth=facts["depth"],
-        parent=facts["parent_id"],
-        parent_execution=facts["parent_execution"],
-        has_begun=facts["started_at"] is not None,
-    )
+def _read_facts(
+    schedules: Sequence[ScheduleRow], texts: Sequence[str], now: datetime
+) -> tuple[dict[int, Facts], dict[int, Waiting]]:
+    """Return the facts of leased instances, and what waits for them.
+
+    PostgreSQL reads both by a statement after the one that has the locks: that one sees them as they were when it
+    began. It asks as most instances are, running, and asks anew for those of which that was wrong. SQLite's
+    transactions are alone, so there the facts came with the rows, as `texts`.
+    """
+    if not schedules:
+        return {}, {}
+    if not sql.is_postgres():
+        facts = {row[0]: dict(zip(FACTS, row, strict=True)) for row in map(json.loads, texts)}
+        return facts, looks.look([_question(one, facts[one.instance_id]) for one in schedules], now)
+    condition, values = conditions.among("id", [schedule.instance_id for schedule in schedules])
+    questions = [Question(one.instance_id, Status.RUNNING, is_first=not one.position) for one in schedules]
+    read = sql.query(f"SELECT {', '.join(FACTS)} FROM {INSTANCE} WHERE {condition}", values)
+    found, messages = sql.gather([read, looks.question(questions, now)])
+    facts = {row[0]: dict(zip(FACTS, row, strict=True)) for row in found}
+    waiting = looks.read(messages)
+    right = [_question(one, facts[one.instance_id]) for one in schedules if one.instance_id in facts]
+    for one in (anew := [one for one in right if not one.most]):
+        waiting.pop(one.instance, None)
+    return facts, waiting | looks.look(anew, now)
+
+
+def _question(schedule: ScheduleRow, facts: Facts) -> Question:
+    return Question(schedule.instance_id, Status(facts["status"]), is_first=not schedule.position)
 
 
 def _lease_activities(wanted: _Wanted, *, unless: str, unless_lost: str) -> sql.Query:
@@ -270,12 +278,6 @@ def _lease_activities(wanted: _Wanted, *, unless: str, unless_lost: str) -> sql.
         f" (SELECT i.instance_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id) AS called",
         [*parameters, wanted.owner, wanted.until],
     )
-
-
-def _read_activity(row: tuple[Any, ...], names: Mapping[int, str]) -> ClaimedActivity:
-    activity = ClaimedActivity(*row[:10])
-    activity.hub, activity.instance_id = names[row[10]], row[11]
-    return activity
 
 
 def _without(column: str, names: tuple[str, ...]) -> tuple[str, list[Any]]:

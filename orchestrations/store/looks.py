@@ -36,7 +36,8 @@ class Question:
 
     @property
     def most(self) -> int:
-        """How many messages in order of arrival are shown; those that count from an instant on are shown all."""
+        """How many messages in order of arrival are shown; those that count from an instant on are shown all. But for 0
+        it does not depend on the status, nor does anything else that is shown."""
         if self.status is Status.SUSPENDED or (self.status is Status.PENDING and not self.is_first):
             return 0
         return FIRST_MESSAGES if self.is_first else MESSAGES

@@ -123,12 +123,12 @@ MUTANTS = {
     ),
     "late-count": _bug(
         "arrivals are counted after the look",
-        1300,
-        f"{RUNTIME}.bursts:Burst._load",
-        "    for held in fresh:\n",
+        500,
+        f"{STORE}.claims:_read",
+        "    for one in instances:\n",
         "    from orchestrations.store.models import Schedule\n"
-        "    for held in fresh:\n"
-        "        held.claimed.row.arrivals = Schedule.objects.get(pk=held.key).arrivals\n",
+        "    for one in instances:\n"
+        "        one.row.arrivals = Schedule.objects.get(pk=one.row.instance_id).arrivals\n",
     ),
     "mute-child": _bug(
         "the fast path ends a sub-orchestration without telling its parent",
@@ -177,20 +177,17 @@ MUTANTS = {
     "early-timer": Mutant(
         "a worker goes by a clock that is ahead",
         60,
-        (
-            Patch(f"{RUNTIME}.bursts:Burst._claim", "limits, clock.now(),", f"limits, {SOON},"),
-            Patch(f"{RUNTIME}.bursts:Burst._load", "clock.now()", SOON),
-        ),
+        (Patch(f"{RUNTIME}.bursts:Burst._claim", "limits, clock.now(),", f"limits, {SOON},"),),
         ("timer", "timed-event"),
     ),
     "early-ack": _bug(
         "messages are removed when they are loaded",
         30,
-        f"{RUNTIME}.bursts:Burst._load",
-        "waiting = looks.look(questions, clock.now())\n",
-        "waiting = looks.look(questions, clock.now())\n"
-        "    from orchestrations.store.models import InboxMessage\n"
-        "    InboxMessage.objects.filter(instance__in=[held.key for held in fresh], not_before=None).delete()\n",
+        f"{STORE}.claims:_read",
+        "there = [",
+        "from orchestrations.store.models import InboxMessage\n"
+        "    InboxMessage.objects.filter(instance__in=list(facts), not_before=None).delete()\n"
+        "    there = [",
     ),
     "one-event": _bug(
         "a name's buffer holds one event",
@@ -251,12 +248,12 @@ MUTANTS = {
     ),
     "forgotten-result": _bug(
         "an instance that is claimed again drops the results in hand",
-        14000,
-        f"{RUNTIME}.bursts:Burst._load",
+        11000,
+        f"{RUNTIME}.bursts:Burst._hold",
         "self._hand.elsewhere += before.results",
         "pass",
         *("flaky", "zombies"),
-        first=6000,
+        first=9000,
     ),
     "look-before-clearing": Mutant(
         "a commit looks at the inbox before what goes away has gone, and is surprised by what is not there any more",
@@ -317,6 +314,7 @@ MUTANTS = {
         f"{STORE}.looks:question",
         " AND l.is_control",
         " AND FALSE",
+        first=1750,
     ),
     "silent-replacement": _bug(
         "the parent of a live child that is replaced hears nothing",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from tests.taps import tapped
 
 _CONTROL = ("BEGIN", "COMMIT", "ROLLBACK", "SELECT EXTRACT(EPOCH FROM CLOCK_TIMESTAMP())")
 """What is no part of a step: the transaction's frame, and the database's clock, which is asked every half minute."""
+_WRITES = re.compile(r"\b(INSERT|UPDATE|DELETE)\b")
 
 
 @dataclass
@@ -47,7 +49,7 @@ def count_cost() -> Iterator[Cost]:
             return execute(sql, parameters, many, context)
         cost.texts.append(" ".join(sql.split()))
         result = execute(sql, parameters, many, context)
-        if not connection.in_atomic_block and not sql.lstrip().upper().startswith("SELECT"):
+        if not connection.in_atomic_block and _WRITES.search(sql):
             cost.commits += context["cursor"].rowcount > 0  # what writes outside of a transaction returns what it wrote
         return result
 

@@ -13,14 +13,13 @@ from orchestrations.client.client import DurableClient
 from orchestrations.conf import default_queue
 from orchestrations.engine.events import TaskCompleted
 from orchestrations.runtime.turns import Held, run_turn
-from orchestrations.store import claims, clock, fast_path, histories, looks, sql
+from orchestrations.store import claims, clock, fast_path, histories, sql
 from orchestrations.store import commit as commits_of_store
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
 from orchestrations.store.claimed import ClaimedActivity, ClaimedInstance
 from orchestrations.store.claims import Claim, ClaimLimits
 from orchestrations.store.inbox import INBOX
-from orchestrations.store.looks import Question, Waiting
 from orchestrations.store.models import Instance, Schedule
 from tests.store.concurrency import SECONDS, beside, held_beside, wait_until_blocked
 
@@ -34,12 +33,10 @@ def claim(owner: str, *, instances: int = 1000, activities: int = 1000, seconds:
 
 
 def hold(found: Sequence[ClaimedInstance], results: Sequence[Result] = ()) -> list[Held]:
-    """Load what the claimed instances have to take."""
-    waiting = looks.look([question_of(one) for one in found], clock.now())
+    """Load the histories of claimed instances."""
     texts = histories.load(list(found))
     held = [Held(one, history=texts[one.row.instance_id]) for one in found]
     for one in held:
-        one.claimed.inbox = waiting.get(one.key, Waiting())
         one.results = [r for r in results if r.activity.instance == one.key]
     return held
 
@@ -124,8 +121,3 @@ def row_of(instance_id: str) -> Instance:
 def schedule_of(instance_id: str) -> Schedule:
     """Return the instance's schedule."""
     return Schedule.objects.get(instance__instance_id=instance_id)
-
-
-def question_of(claimed: ClaimedInstance) -> Question:
-    """Return what to ask the inbox for a claimed instance."""
-    return Question(claimed.row.instance_id, claimed.facts.status, is_first=not claimed.row.position)

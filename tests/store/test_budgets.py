@@ -14,14 +14,14 @@ from orchestrations.client.client import DurableClient
 from orchestrations.client.requests import EventRequest, StartRequest
 from orchestrations.conf import conf
 from orchestrations.engine.state import Status
-from orchestrations.store import activities, clock, histories, hubs, leases, looks, sql
+from orchestrations.store import activities, clock, histories, hubs, leases, sql
 from orchestrations.store.batch import TurnCommit
 from orchestrations.store.histories import HISTORY
 from orchestrations.store.models import Instance, TaskHub
 from tests.bursts import burst_once, drain, new_worker, status_of
 from tests.histories import append
 from tests.store.counting import Cost, count_cost
-from tests.store.holding import claim, commit, hold, plan, question_of, result_of, start, turn
+from tests.store.holding import claim, commit, hold, plan, result_of, start, turn
 
 COUNTS = pytest.mark.parametrize("count", [1, 100])
 
@@ -74,14 +74,14 @@ def test_events_cost_one_commit_whatever_their_number(count: int) -> None:
 
 
 @COUNTS
-def test_a_claim_costs_one_commit_and_two_statements(count: int) -> None:
-    """SQLite: is there anything; take instances with their facts. PostgreSQL: take instances and activities; read the
-    facts of what was taken, for they may have changed before the locks."""
+def test_a_claim_costs_one_commit_and_three_statements(count: int) -> None:
+    """SQLite: is there anything; take instances with their facts; look at their inboxes. PostgreSQL: take instances and
+    activities; read the facts and inboxes of what was taken, for they may have changed before the locks."""
     for _ in range(count):
         start()
     with count_cost() as cost:
         assert len(claim("w").instances) == count
-    has(cost, 1, 2)
+    has(cost, 1, 3, postgres=2)
 
 
 @COUNTS
@@ -122,14 +122,13 @@ def _transactions() -> int:
 
 
 @COUNTS
-def test_loading_turns_costs_two_statements(count: int) -> None:
+def test_loading_histories_costs_one_statement(count: int) -> None:
     for _ in range(count):
         start()
     found = claim("w").instances
     with count_cost() as cost:
-        looks.look([question_of(one) for one in found], clock.now())
         histories.load(found)
-    has(cost, 0, 2)
+    has(cost, 0, 1)
 
 
 @COUNTS
@@ -225,7 +224,7 @@ def test_the_classic_costs_5_commits_and_few_statements_from_start_to_end(settin
         burst_once()
     assert status_of(instance_id) is Status.COMPLETED
     replays = 2 if conf.ALWAYS_REPLAY else 0
-    has(cost, 5, 21 + replays, postgres=8 + replays)
+    has(cost, 5, 21 + replays, postgres=7 + replays)
 
 
 def test_a_hundred_classics_in_one_burst_cost_as_many_statements_as_one(settings: Any) -> None:

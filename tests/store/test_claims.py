@@ -222,7 +222,7 @@ def test_a_lock_wait_between_lease_and_facts_leaves_no_lease_that_its_worker_doe
     waits: list[str] = []
 
     def wait_once(execute: Execute, text: str, parameters: Any, many: bool, context: dict[str, Any]) -> Any:
-        if text.startswith("SELECT id, hub_id, instance_id") and not waits:
+        if "SELECT id, hub_id, instance_id" in text and not waits:
             waits.append(text)
             raise OperationalError("database is locked")
         return execute(text, parameters, many, context)

@@ -15,66 +15,13 @@ from orchestrations.client import queries
 from orchestrations.client.client import DurableClient
 from orchestrations.client.queries.stuck import ROWS
 from orchestrations.store import activities, clock, due, leases, sql
-from orchestrations.store.models import ActivityTask, Gate, Instance, Schedule, TaskHub
+from orchestrations.store.models import ActivityTask, Instance, Schedule
 from tests.bursts import drain
+from tests.store.filling import ASLEEP_FROM, fill_with_activities, fill_with_ended, fill_with_sleepers
 from tests.store.holding import claim, commit, hold, plan, result_of, start, turn
 from tests.store.plans import Reads, watch_reads
 
 COUNT = 100_000
-
-
-def _numbers() -> str:
-    if sql.is_postgres():
-        return f"SELECT generate_series(1, {COUNT}) AS n"
-    return f"WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {COUNT}) SELECT n FROM c"
-
-
-def fill_with_instances(status: str, gate: Gate, due_at: str, first: int) -> None:
-    """Insert so many instances with their schedules: what has ended, or waits for an instant far away."""
-    hub, now = TaskHub.objects.get(name="main").pk, sql.write_time(clock.now())
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO orchestrations_instance (id, hub_id, instance_id, name, status, status_reason, tags, priority,"
-            " parent_execution, parent_attempt, depth, created_at)"
-            f" SELECT {first} + n, %s, 'bulk-' || ({first} + n), 'bulk', %s, '', '{{}}', 0, '', 1, 0, %s"
-            f" FROM ({_numbers()}) numbers",
-            [hub, status, now],
-        )
-        cursor.execute(
-            "INSERT INTO orchestrations_schedule (instance_id, queue, capability, due_at, gate, lease_owner,"
-            " lease_epoch, losses, arrivals, execution, position, history_size, revision, updated_at, waiting, blocked,"
-            " blocked_detail)"
-            f" SELECT {first} + n, 'main.default', 'bulk', {due_at}, %s, '', 1, 0, 1, 'e', 4, 100, 2, %s, '[]', '', ''"
-            f" FROM ({_numbers()}) numbers",
-            [int(gate), now],
-        )
-
-
-def fill_with_timers(first: int, far: str) -> None:
-    """Insert what each of the waiting instances waits for, and an event of its history."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO orchestrations_inboxmessage (instance_id, execution, not_before, kind, is_control, sender,"
-            " sender_sequence, body, size)"
-            f" SELECT {first} + n, 'e', {far}, 'TimerFired', FALSE, 'timer/e/1', 1, '{{}}', 2"
-            f" FROM ({_numbers()}) numbers"
-        )
-        cursor.execute(
-            "INSERT INTO orchestrations_historypart (instance_id, execution, sequence, count, body)"
-            f" SELECT {first} + n, 'e', 0, 1, '{{}}' FROM ({_numbers()}) numbers"
-        )
-
-
-def fill_with_activities(instance: int, queue: str) -> None:
-    """Insert so many activities of a queue, due for a minute: that is longer than the time of grace."""
-    past = sql.write_time(clock.now() - timedelta(minutes=1))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO orchestrations_activitytask (instance_id, execution, sequence, attempt, name, queue, priority,"
-            " created_at, due_at, lease_owner, lease_epoch, losses, blocked, size)"
-            f" SELECT %s, 'e', n, 1, 'echo', %s, 0, %s, %s, '', 0, 0, '', 0 FROM ({_numbers()}) numbers",
-            [instance, queue, past, past],
-        )
 
 
 @pytest.fixture
@@ -82,11 +29,9 @@ def fill() -> Callable[[], None]:
     """A hundred thousand waiting instances, as many that have ended, as many activities that nobody serves."""
 
     def work() -> None:
-        far = "'2100-01-01 00:00:00+00'" if sql.is_postgres() else "'2100-01-01 00:00:00'"
-        fill_with_instances("Running", Gate.OPEN, far, 1_000_000)
-        fill_with_instances("Completed", Gate.CLOSED, "NULL", 2_000_000)
-        fill_with_timers(1_000_000, far)
-        fill_with_activities(1_000_001, "main.gpu")
+        fill_with_sleepers(COUNT)
+        fill_with_ended(COUNT)
+        fill_with_activities(ASLEEP_FROM + 1, "main.gpu", COUNT)
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
 
@@ -164,7 +109,7 @@ def test_a_wide_fan_out_reads_each_row_a_few_times_where_statistics_are_of_an_em
     """What is often empty has been counted when it was: its plans must be right for what is in it at other times."""
     count = 1000
     key = start("fan_out", count)
-    fill_with_activities(key, "main.gpu")
+    fill_with_activities(key, "main.gpu", COUNT)
     ActivityTask.objects.all().delete()
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
