@@ -1,9 +1,10 @@
 """Runs the suite in its variants and sums them up in one table: `python -m tests.run [--only MARK] [pytest args]`.
 
-The variants are the two databases, each with live bodies and with replay in every turn. What does not depend on replay
-the replaying variants leave out: tests in a browser, chaos runs, and the folders whose tests are about pages, processes
-and sources, and run turns only to have something to show. Much of the suite waits, so the two databases are tested side
-by side, and the replaying variants fill the pauses of both; what is measured or chosen by a mark runs alone.
+The variants are the two databases, each with live bodies and with replay in every turn, and the simulation, which
+chooses all of that itself. What does not depend on replay the replaying variants leave out: tests in a browser, chaos
+runs, and the folders whose tests are about pages, processes and sources, and run turns only to have something to show.
+Much of the suite waits, so the two databases are tested side by side, and the others fill the pauses of both; what is
+measured or chosen by a mark runs alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -28,23 +31,25 @@ class Variant:
     name: str
     database: str
     always_replay: bool = False
-    marks: str = "not benchmark"
+    marks: str = "not benchmark and not simulation"
+    gives_way: bool = False
 
     @property
     def lane(self) -> str:
         """What runs one after the other; lanes run side by side."""
-        return "replay" if self.always_replay else self.database
+        return "beside" if self.gives_way else self.database
 
 
-REPLAYING = "not benchmark and not e2e and not chaos"
+REPLAYING = "not benchmark and not simulation and not e2e and not chaos"
 INDEPENDENT_OF_REPLAY = ("architecture", "live", "project", "web")
 """Folders of `tests`."""
 
 VARIANTS = (
     Variant("SQLite", "sqlite"),
     Variant("PostgreSQL", "postgres"),
-    Variant("SQLite, always replay", "sqlite", always_replay=True, marks=REPLAYING),
-    Variant("PostgreSQL, always replay", "postgres", always_replay=True, marks=REPLAYING),
+    Variant("Simulation", "sqlite", marks="simulation", gives_way=True),
+    Variant("SQLite, always replay", "sqlite", always_replay=True, marks=REPLAYING, gives_way=True),
+    Variant("PostgreSQL, always replay", "postgres", always_replay=True, marks=REPLAYING, gives_way=True),
 )
 
 
@@ -67,19 +72,26 @@ class Outcome:
     def is_good(self) -> bool:
         return self.code == 0 and self.passed > 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether none of the tests that were asked for is for this variant."""
+        return self.code == pytest.ExitCode.NO_TESTS_COLLECTED
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run every variant, whatever the earlier ones came to; return 0 if all are good."""
+    """Run every variant, whatever the earlier ones came to; return 0 if all are good. Where the arguments choose tests,
+    a variant may have none of them."""
     parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__)
     parser.add_argument("--only", default="", help="run the tests with this mark, without the replaying variants")
     parser.add_argument("--variant", default="", help="run the variants whose name contains this text")
     options, rest = parser.parse_known_args(arguments)
     chosen = [v for v in VARIANTS if options.variant.lower() in v.name.lower()]
     if options.only:
-        chosen = [Variant(v.name, v.database, marks=options.only) for v in chosen if not v.always_replay]
+        chosen = [Variant(v.name, v.database, marks=options.only) for v in chosen if not v.gives_way]
     outcomes = [run(variant, rest) for variant in chosen] if options.only else run_side_by_side(chosen, rest)
     show(outcomes)
-    return 0 if outcomes and all(outcome.is_good for outcome in outcomes) else 1
+    counted = [outcome for outcome in outcomes if not (rest and outcome.is_empty)]
+    return 0 if counted and all(outcome.is_good for outcome in counted) else 1
 
 
 def run_side_by_side(chosen: Sequence[Variant], rest: Sequence[str]) -> list[Outcome]:
@@ -95,7 +107,7 @@ def run_side_by_side(chosen: Sequence[Variant], rest: Sequence[str]) -> list[Out
 
 
 def run(variant: Variant, rest: Sequence[str], *, is_silent: bool = False) -> Outcome:
-    """Run pytest in a process of its own, since settings are read once in a process. Replaying variants give way to the
+    """Run pytest in a process of its own, since settings are read once in a process. Some variants give way to the
     others, which have tests that depend on time."""
     title = f"\n==== {variant.name} ===="
     print(f"{title} (its report follows when it has ended)" if is_silent else title, flush=True)
@@ -104,7 +116,7 @@ def run(variant: Variant, rest: Sequence[str], *, is_silent: bool = False) -> Ou
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.xml"
-        command = ["nice"] if variant.always_replay else []
+        command = ["nice"] if variant.gives_way else []
         command += [sys.executable, "-m", "pytest", "-q", "-m", variant.marks, f"--junitxml={report}", *rest]
         if variant.always_replay:
             command += [f"--ignore=tests/{folder}" for folder in INDEPENDENT_OF_REPLAY]
@@ -122,7 +134,7 @@ def show(outcomes: Sequence[Outcome]) -> None:
     """Print a line for each variant, and the sum as the last one."""
     print("\n==== summary ====")
     for outcome in outcomes:
-        word = "good" if outcome.is_good else f"BAD (pytest ended with {outcome.code})"
+        word = "good" if outcome.is_good else "none" if outcome.is_empty else f"BAD (pytest ended with {outcome.code})"
         counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.skipped} skipped"
         print(f"{outcome.variant.name:<28} {word:<6} {counts} in {outcome.seconds:.0f} s")
     print(f"{sum(o.passed for o in outcomes)} passed, {sum(o.failed for o in outcomes)} failed", flush=True)

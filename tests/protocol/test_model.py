@@ -6,9 +6,9 @@ import pytest
 
 from tests.protocol.exploration import designed, explore, planted
 from tests.protocol.model import Variant
-from tests.protocol.test_simulation import ONE_VARIANT_ONLY
+from tests.protocol.test_simulation import VARIANT_OF_ITS_OWN
 
-pytestmark = [pytest.mark.slow, ONE_VARIANT_ONLY]
+pytestmark = VARIANT_OF_ITS_OWN
 
 
 @pytest.mark.parametrize(("name", "variant"), list(designed()), ids=lambda value: getattr(value, "program", value))

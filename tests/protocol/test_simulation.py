@@ -20,11 +20,15 @@ FIXED_SEEDS = SEEDS // 2
 FRESH_BASE = int(os.environ.get("SIMULATION_BASE") or secrets.randbelow(10**9))
 PART = 250
 
-ONE_VARIANT_ONLY = pytest.mark.skipif(
-    servers.database_kind() != "sqlite" or os.environ.get("DURABLE_ALWAYS_REPLAY", "0") not in ("", "0"),
-    reason="runs on SQLite, and chooses itself when to replay, so one variant of the suite is enough",
-)
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), ONE_VARIANT_ONLY]
+VARIANT_OF_ITS_OWN = [
+    pytest.mark.slow,
+    pytest.mark.simulation,
+    pytest.mark.skipif(
+        servers.database_kind() != "sqlite" or os.environ.get("DURABLE_ALWAYS_REPLAY", "0") not in ("", "0"),
+        reason="runs on SQLite, and chooses itself when to replay",
+    ),
+]
+pytestmark = [pytest.mark.django_db(transaction=True), *VARIANT_OF_ITS_OWN]
 
 
 @pytest.fixture(scope="module")
