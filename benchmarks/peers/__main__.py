@@ -35,6 +35,10 @@ WORKLOADS = (
 )
 
 
+PATIENCE_SECONDS = 60.0
+"""A side that took longer for a workload is not asked for it again."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Install, start, ask, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
@@ -82,10 +86,15 @@ def _prepare(stack: contextlib.ExitStack, workers: int) -> Place:
 
 def _ask(line: Line, drivers: Sequence[Driver]) -> None:
     for driver in drivers:
+        if driver.side.name in line.slow:
+            continue
         time.sleep(0.5)  # what the last one left to do
         before = _busy(), _own(), time.monotonic()
         figure = driver.ask(line.workload, line.size)
+        if time.monotonic() - before[2] > PATIENCE_SECONDS:
+            line.slow.add(driver.side.name)
         if figure is not None:
+            print(f"  {line.name:<18} {driver.side.name:<16} {figure:9.4g} {line.unit}", file=sys.stderr, flush=True)
             line.figures.setdefault(driver.side.name, []).append(figure)
             wall = (time.monotonic() - before[2]) * (os.cpu_count() or 1)
             line.others.append(max(0.0, (_busy() - before[0]) - (_own() - before[1])) / wall)

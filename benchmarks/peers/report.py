@@ -18,6 +18,8 @@ class Line:
     figures: dict[str, list[float]] = field(default_factory=dict)
     others: list[float] = field(default_factory=list)
     """The share of the machine's time that processes of no side took while it ran."""
+    slow: set[str] = field(default_factory=set)
+    """Sides that took so long that they are not asked again: their figure is of one run."""
 
     @property
     def name(self) -> str:
