@@ -231,3 +231,23 @@ def test_a_lock_wait_between_lease_and_facts_leaves_no_lease_that_its_worker_doe
         burst_once()
     assert len(waits) == 1
     assert status_of(instance_id) is Status.COMPLETED
+
+
+@pytest.mark.parametrize("is_suspended", [False, True])
+def test_a_claim_brings_what_counts_for_the_instance_by_its_status(is_suspended: bool) -> None:
+    """To a suspended one only management counts; a running neighbour in the same claim is shown all that waits."""
+    client = DurableClient()
+    for name in ("x", "neighbour"):
+        start("wait_for", ["a"], instance_id=name)
+        turn("w", keep=False)
+    if is_suspended:
+        client.suspend("x")
+        burst_once()
+    for name in ("x", "neighbour"):
+        client.raise_event(name, "a", 1)
+    (client.resume if is_suspended else client.suspend)("x")
+    found = {one.facts.instance_id: one for one in claim("w").instances}
+    shown = {name: sorted(m.kind for m in one.inbox.messages) for name, one in found.items() if one.inbox}
+    management = "ExecutionResumed" if is_suspended else "ExecutionSuspended"
+    assert shown["x"] == ([management] if is_suspended else ["EventRaised", management])
+    assert shown["neighbour"] == ["EventRaised"]
