@@ -87,10 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = parser.parse_known_args(arguments)
     chosen = [v for v in VARIANTS if options.variant.lower() in v.name.lower()]
     if options.only:
-        chosen = [Variant(v.name, v.database, marks=options.only) for v in chosen if not v.gives_way]
+        own = [v for v in chosen if v.marks == options.only]
+        chosen = own or [Variant(v.name, v.database, marks=options.only) for v in chosen if not v.gives_way]
     outcomes = [run(variant, rest) for variant in chosen] if options.only else run_side_by_side(chosen, rest)
     show(outcomes)
-    counted = [outcome for outcome in outcomes if not (rest and outcome.is_empty)]
+    is_chosen = any(one == "-k" or Path(one.partition("::")[0]).exists() for one in rest)
+    counted = [outcome for outcome in outcomes if not (is_chosen and outcome.is_empty)]
     return 0 if counted and all(outcome.is_good for outcome in counted) else 1
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from django.db import connection, transaction
 
 from orchestrations.engine.state import Status
-from orchestrations.store import conditions, hubs, looks, sql
+from orchestrations.store import clock, conditions, hubs, looks, sql
 from orchestrations.store.claimed import (
     FACTS,
     ClaimedActivity,
@@ -90,7 +90,7 @@ def claim(queue: str, owner: str, limits: ClaimLimits, now: datetime, *, patient
     wanted = _Wanted(queue, owner, limits, now, now + timedelta(seconds=limits.lease_seconds))
     lease = _lease_together if sql.is_postgres() else _lease_in_turn
     rows, attempts = patiently(lambda: lease(wanted))
-    found = patiently(lambda: _read(rows, attempts, now))
+    found = patiently(lambda: _read(rows, attempts, clock.now()))  # locks may have taken long
     if found.full or _is_full(found, limits):
         found.full = True
         announce_work(queue, is_surplus=True)
@@ -229,9 +229,9 @@ def _read_facts(
     if not sql.is_postgres():
         facts = {row[0]: dict(zip(FACTS, row, strict=True)) for row in map(json.loads, texts)}
         return facts, looks.look([_question(one, facts[one.instance_id]) for one in schedules], now)
-    condition, values = conditions.among("id", [schedule.instance_id for schedule in schedules])
+    keys, values = conditions.keys("instance", [schedule.instance_id for schedule in schedules])
     questions = [Question(one.instance_id, Status.RUNNING, is_first=not one.position) for one in schedules]
-    read = sql.query(f"SELECT {', '.join(FACTS)} FROM {INSTANCE} WHERE {condition}", values)
+    read = sql.query(f"SELECT {_FACTS_LIST} FROM ({keys}) k JOIN {INSTANCE} i ON i.id = k.instance", values)
     found, messages = sql.gather([read, looks.question(questions, now)])
     facts = {row[0]: dict(zip(FACTS, row, strict=True)) for row in found}
     waiting = looks.read(messages)

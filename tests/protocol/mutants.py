@@ -177,7 +177,10 @@ MUTANTS = {
     "early-timer": Mutant(
         "a worker goes by a clock that is ahead",
         60,
-        (Patch(f"{RUNTIME}.bursts:Burst._claim", "limits, clock.now(),", f"limits, {SOON},"),),
+        (
+            Patch(f"{RUNTIME}.bursts:Burst._claim", "limits, clock.now(),", f"limits, {SOON},"),
+            Patch(f"{STORE}.claims:claim", "attempts, clock.now()", f"attempts, {SOON}"),
+        ),
         ("timer", "timed-event"),
     ),
     "early-ack": _bug(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ from orchestrations.conf import default_queue
 from orchestrations.engine.state import Status
 from orchestrations.store import claims, clock, leases, sql
 from orchestrations.store.claims import ClaimLimits
+from orchestrations.store.inbox import INBOX
+from orchestrations.store.looks import Waiting
 from orchestrations.store.models import ActivityTask, Instance, Schedule
 from tests.bursts import HINTS, burst_once, status_of
 from tests.store.concurrency import at_once, beside, held_beside, run_beside, wait_until_blocked
@@ -199,7 +202,7 @@ def test_a_claim_takes_as_much_input_as_its_bound_and_the_queue_is_woken_for_the
     assert [len(claim("w").activities) for _ in range(3)] == [2, 1, 0]
 
 
-ONE_TRANSACTION = pytest.mark.skipif(not sql.is_postgres(), reason="one transaction leases and reads there")
+ONE_TRANSACTION = pytest.mark.skipif(not sql.is_postgres(), reason="one transaction leases and reads the facts there")
 
 
 @ONE_TRANSACTION
@@ -216,13 +219,12 @@ def test_an_instance_that_is_replaced_between_lease_and_facts_is_left_out_and_it
     assert [one.row.instance_id for one in found.instances] == [kept]
 
 
-@ONE_TRANSACTION
-def test_a_lock_wait_between_lease_and_facts_leaves_no_lease_that_its_worker_does_not_know_of() -> None:
+def test_a_lock_wait_between_lease_and_look_leaves_no_lease_that_its_worker_does_not_know_of() -> None:
     instance_id = DurableClient().start_new("plain")
     waits: list[str] = []
 
     def wait_once(execute: Execute, text: str, parameters: Any, many: bool, context: dict[str, Any]) -> Any:
-        if "SELECT id, hub_id, instance_id" in text and not waits:
+        if f"JOIN {INBOX} m" in text and not waits:
             waits.append(text)
             raise OperationalError("database is locked")
         return execute(text, parameters, many, context)
@@ -251,3 +253,31 @@ def test_a_claim_brings_what_counts_for_the_instance_by_its_status(is_suspended:
     management = "ExecutionResumed" if is_suspended else "ExecutionSuspended"
     assert shown["x"] == ([management] if is_suspended else ["EventRaised", management])
     assert shown["neighbour"] == ["EventRaised"]
+
+
+def test_a_claim_shows_nothing_of_what_waits_for_a_suspended_instance_to_be_resumed() -> None:
+    """It is due only because a worker was lost that had it in its hands."""
+    start("wait_for", ["a"], instance_id="x")
+    turn("w", keep=False)
+    DurableClient().suspend("x")
+    burst_once()
+    DurableClient().raise_event("x", "a", 1)
+    Schedule.objects.update(lease_owner="lost", lease_until=PAST)
+    (found,) = claim("w").instances
+    assert (found.facts.status, found.inbox) == (Status.SUSPENDED, Waiting())
+
+
+def test_a_timer_that_comes_due_while_a_claim_waits_for_locks_is_shown_with_the_events_before_and_after_it() -> None:
+    """Else the turn would take an event that came later than the timer, and no time-out."""
+    start("wait_or_default", 0.3, instance_id="x")
+    turn("w", keep=False)
+    DurableClient().raise_event("x", "other", 1)
+
+    def patiently(action: Callable[[], T]) -> T:
+        found = action()
+        time.sleep(0.35)
+        return found
+
+    (found,) = claims.claim(default_queue(), "w", ClaimLimits(10, 10, 30.0), clock.now(), patiently=patiently).instances
+    assert found.inbox
+    assert [message.kind for message in found.inbox.messages] == ["TimerFired", "EventRaised"]
