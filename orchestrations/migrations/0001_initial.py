@@ -2,6 +2,7 @@
 
 import django.db.models.deletion
 import orchestrations.engine.state
+import orchestrations.store.models.activities
 from django.conf import settings
 from django.db import migrations, models
 
@@ -163,8 +164,10 @@ class Migration(migrations.Migration):
                 ('waiting', models.TextField(default='[]')),
                 ('blocked', models.CharField(blank=True, default='', max_length=32)),
                 ('blocked_detail', models.TextField(blank=True, default='')),
+                ('owed', models.TextField(blank=True, default='')),
             ],
             options={
+                'constraints': [models.CheckConstraint(condition=models.Q(('owed', ''), ('lease_until__isnull', False), _connector='OR'), name='schedule_owes_by_lease')],
                 'indexes': [models.Index(condition=models.Q(('due_at__isnull', False), ('lease_until__isnull', True)), fields=['queue', 'due_at'], name='schedule_due'), models.Index(condition=models.Q(('lease_until__isnull', False)), fields=['queue', 'lease_until'], name='schedule_lapsed'), models.Index(condition=models.Q(('lease_until__isnull', False)), fields=['lease_owner'], name='schedule_leased'), models.Index(condition=models.Q(('blocked__gt', '')), fields=['blocked'], name='schedule_blocked')],
             },
         ),
@@ -205,7 +208,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='ActivityTask',
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
+                ('id', models.BigIntegerField(default=orchestrations.store.models.activities.new_id, primary_key=True, serialize=False)),
                 ('execution', models.CharField(max_length=32)),
                 ('sequence', models.IntegerField()),
                 ('attempt', models.IntegerField(default=1)),

@@ -6,7 +6,7 @@ What a burst keeps it wakes nobody for: its leases are the promise, and the swee
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from orchestrations import telemetry
@@ -135,14 +135,23 @@ class Burst:
             self._turn(ready)
         self._publish_results()
         self._hand.run(self._is_over)
-        self._hand.settle()
+        self._settle()
 
     def _publish_results(self) -> None:
         """Tell the supervisor which activities have ended and are not settled: what runs long now must not take the
         leases of those away (they would run twice)."""
         if self._worker.watch is not None:
-            held = [result.activity.id for one in self._held.values() for result in one.results]
-            self._worker.watch.keep_finished([*held, *(result.activity.id for result in self._hand.elsewhere)])
+            self._worker.watch.keep_finished([result.activity.id for result in self._results()])
+
+    def _results(self) -> list[Result]:
+        return [*(result for one in self._held.values() for result in one.results), *self._hand.elsewhere]
+
+    def _settle(self) -> None:
+        """Settle what goes through inboxes. Where the lease of such an instance is ours still, it may owe that."""
+        owing = [self._held[key] for key in {r.activity.instance for r in self._hand.elsewhere} & self._held.keys()]
+        if owing := [held for held in owing if held.claimed.row.owed]:
+            self._release(owing)
+        self._hand.settle()
 
     def _turn(self, ready: list[Held]) -> None:
         """Run the turns and commit their plans together."""
@@ -156,7 +165,7 @@ class Burst:
                 by_key[held.key] = held
         if not commits:
             return
-        self._share(commits, is_last=is_last)
+        self._hand.share(commits, () if is_last else (self._queue,))
         crashpoint("before-commit")
         answers = commit_safely(commits, clock.now(), self._worker.fingerprint)
         crashpoint("after-commit")
@@ -188,18 +197,6 @@ class Burst:
         if self._worker.watch is not None:
             self._worker.watch.end()
 
-    def _share(self, commits: list[TurnCommit], *, is_last: bool) -> None:
-        """Say which of the new activities the burst keeps."""
-        places = [(c, i) for c in commits if c.plan for i in range(len(c.queues))]
-        for c, _ in places:
-            c.share = [False] * len(c.queues)
-        if is_last:
-            return
-        own = [(c, i) for c, i in places if c.queues[i] == self._queue]
-        names = [c.plan.activities[i].name for c, i in own if c.plan]
-        for (c, i), is_kept in zip(own, self._worker.pace.keep(names), strict=True):
-            c.share[i] = is_kept
-
     def _follow(self, held: Held, commit: TurnCommit, answer: Committed) -> None:
         """Take over what became of a plan."""
         held.results = []
@@ -209,7 +206,7 @@ class Burst:
             self._hand.elsewhere += answer.results_in_hand
             held.drop_body()
             del self._held[held.key]
-            leases.release([held.claimed], clock.now())  # what was lost may be a result; the lease may be ours still
+            self._free([held])  # what was lost may be a result; the lease may be ours still
             return
         for receiver in answer.undelivered:
             telemetry.report(telemetry.EVENT_UNDELIVERED, level=logging.WARNING, instance=instance, receiver=receiver)
@@ -236,14 +233,13 @@ class Burst:
         if parked.reason == MISSING_FUNCTION and self._worker.fleet.serves(ORCHESTRATOR, row.queue, facts.name):
             self._worker.fleet.leave(ORCHESTRATOR, capability_of(facts.name, facts.version))
             held.drop_body()
-            self._hand.elsewhere += held.results
             return self._release([held])  # another worker has the code
         instance = facts.instance_id
         telemetry.report(telemetry.INSTANCE_PARKED, level=logging.WARNING, instance=instance, reason=parked.reason)
         held.drop_body()
         self._hand.elsewhere += held.results
         mark = leases.Mark(parked.reason, parked.message, self._worker.fingerprint, parked.obeys_management)
-        leases.park(held.claimed, mark, clock.now())
+        leases.park(held.claimed, mark, clock.now(), self._hand.keys(self._results()))
         del self._held[held.key]
         return None
 
@@ -258,35 +254,38 @@ class Burst:
     # --- giving back
 
     def _release(self, helds: list[Held]) -> None:
-        leases.release([held.claimed for held in helds], clock.now())
+        self._collect_results(helds)
+        self._free(helds)
         for held in helds:
             del self._held[held.key]
             self._keep_body(held)
 
+    def _free(self, helds: list[Held]) -> None:
+        leases.release([held.claimed for held in helds], clock.now(), self._hand.keys(self._results()))
+
     def _give_back(self) -> None:
-        """Settle the results in hand, give back leases and activities not begun; what is left due is woken for."""
+        """Give back leases, settle the results in hand, give back what was not begun; what is left due is woken for."""
         self._worker.move()
-        self._collect_results()
-        self._hand.settle()
         if self._held:
             self._release(list(self._held.values()))
+        self._hand.settle()
         self._hand.put_back()
 
     def give_up(self) -> None:
-        """Settle the results in hand, and let go of everything else: after an error of the database, or where plans
-        were stored although the answer to their COMMIT was lost.
+        """Let go of everything, and settle the results in hand: after an error of the database, or where plans were
+        stored although the answer to their COMMIT was lost.
 
         Nothing counts as lost. Raises what the database raises; it may be called again.
         """
-        self._collect_results()
-        self._hand.settle()
+        self._collect_results(self._held.values())
         for held in self._held.values():
             held.drop_body()
         self._held.clear()
         self._hand.forget()
-        leases.hand_back(self._worker.owner, self._worker.lanes.keys)
+        leases.hand_back(self._worker.owner, lambda: self._worker.lanes.keys() | self._hand.keys())
+        self._hand.settle()
 
-    def _collect_results(self) -> None:
-        for held in self._held.values():
+    def _collect_results(self, helds: Iterable[Held]) -> None:
+        for held in helds:
             self._hand.elsewhere += held.results
             held.results = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from orchestrations import telemetry
 from orchestrations.authoring.registry import ACTIVITY, Function
@@ -17,7 +17,11 @@ from orchestrations.runtime.retries import through_locks
 from orchestrations.runtime.watch import FINISHED
 from orchestrations.store import activities, clock
 from orchestrations.store.activities import Result
+from orchestrations.store.batch import Share, TurnCommit
 from orchestrations.store.claimed import ClaimedActivity
+
+MOST_OWED = 1000
+"""How many activities a lease may owe: they are written with every turn. What is above it is rows."""
 
 LANE_START_SECONDS = 0.0005
 """What starting an activity in a lane takes of the burst's time, whatever it takes itself."""
@@ -40,6 +44,28 @@ class ActivitiesInHand:
         self.todo: deque[ClaimedActivity] = deque()
         self.elsewhere: list[Result] = []
         self._crowded: list[ClaimedActivity] = []
+
+    def keys(self, results: Sequence[Result] = ()) -> set[int]:
+        """Return the keys of all that is in hand, these results included."""
+        ended = (result.activity for result in (*self.elsewhere, *results))
+        return {activity.id for activity in (*self.todo, *self._crowded, *ended)}
+
+    def share(self, commits: Sequence[TurnCommit], queues: Sequence[str]) -> None:
+        """Say who is to have each of the new activities; the burst keeps some of those of these queues."""
+        for c in commits:
+            c.share = [Share.OPEN] * len(c.queues)
+        own = [(c, i) for c in commits for i, queue in enumerate(c.queues) if queue in queues]
+        names = [c.plan.activities[i].name for c, i in own if c.plan]
+        room = {c.key: MOST_OWED - len(c.still_owed) for c, _ in own}
+        for (c, i), name, is_kept in zip(own, names, self._pace.keep(names), strict=True):
+            if is_kept:
+                c.share[i] = self._as_kept(name) if i < room[c.key] else Share.LEASED
+
+    def _as_kept(self, name: str) -> Share:
+        """Only what runs in the burst itself, and may run again if the worker is lost, needs no row."""
+        function = self._runner.find(name)
+        needs_row = function is None or function.at_most_once or self._lanes.serves(function)
+        return Share.LEASED if needs_row else Share.OWED
 
     def run(self, is_over: Callable[[], bool]) -> None:
         """Run activities for as long as a group of results may wait for its commit."""

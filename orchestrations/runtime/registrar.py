@@ -151,6 +151,7 @@ class Registrar(threading.Thread):
         if ended.verdict is Verdict.STOPPED:
             leases.hand_back(ended.worker)
             return
+        leases.hand_over(ended.worker)
         if ended.verdict is Verdict.LATE:
             for running in ended.late:
                 if running.activity:

@@ -13,14 +13,15 @@ from orchestrations.engine.events import TaskCompleted, TaskFailed, TaskSchedule
 from orchestrations.engine.state import Status
 from orchestrations.store import clock, conditions, guarded, inbox, instances, sql
 from orchestrations.store.claimed import ClaimedActivity
-from orchestrations.store.claims import ACTIVITY
 from orchestrations.store.guarded import Write
 from orchestrations.store.inbox import NewMessage
 from orchestrations.store.models import ActivityTask
 from orchestrations.store.signals import announce_change, announce_work
 
+ACTIVITY = ActivityTask._meta.db_table
 _ACTIVITIES = sql.Columns(
     ActivityTask,
+    id="int",
     instance_id="int",
     execution="text",
     sequence="int",
@@ -38,13 +39,14 @@ _ACTIVITIES = sql.Columns(
     losses="int",
     blocked="text",
 )
-_KEYS = "id, instance_id, sequence, attempt"
 
 
 @dataclass(slots=True)
 class NewActivity:
-    """An attempt to insert. With `owner` it is claimed as it is created, its first delivery recorded: an own share."""
+    """An attempt that is asked for. With `until` it is leased as it is made, its first delivery recorded: by `owner`,
+    whose own share it is."""
 
+    id: int
     instance: int
     execution: str
     event: TaskScheduled
@@ -61,18 +63,25 @@ class Result:
     event: TaskCompleted | TaskFailed
 
 
+def insert(news: Sequence[NewActivity], now: datetime) -> None:
+    """Insert the attempts."""
+    if news:
+        sql.insert(_ACTIVITIES, [_row_of(new, now) for new in news])
+
+
 def insertion(news: Sequence[NewActivity], now: datetime) -> sql.Query:
-    """Return the statement that inserts the attempts; `claimed` reads its rows."""
-    return sql.insertion(_ACTIVITIES, [_row_of(new, now) for new in news], _KEYS)
+    """Return the statement that inserts the attempts."""
+    return sql.insertion(_ACTIVITIES, [_row_of(new, now) for new in news], "id")
 
 
 def guarded_insertion(news: Sequence[NewActivity], now: datetime) -> Write:
     """Return the same as one of several guarded writes."""
-    return guarded.insert(_ACTIVITIES, [_row_of(new, now) for new in news], returning=_KEYS)
+    return guarded.insert(_ACTIVITIES, [_row_of(new, now) for new in news])
 
 
 def _row_of(new: NewActivity, now: datetime) -> sql.Row:
     return {
+        "id": new.id,
         "instance_id": new.instance,
         "execution": new.execution,
         "sequence": new.event.event_id,
@@ -86,30 +95,28 @@ def _row_of(new: NewActivity, now: datetime) -> sql.Row:
         "due_at": now,
         "lease_owner": new.owner,
         "lease_until": new.until,
-        "lease_epoch": 1 if new.owner else 0,
+        "lease_epoch": 1 if new.until else 0,
         "losses": 0,
         "blocked": "",
     }
 
 
-def claimed(news: Sequence[NewActivity], found: Sequence[tuple[Any, ...]]) -> list[ClaimedActivity]:
-    """Return those of the inserted attempts that are claimed by their owner."""
-    keys = {(instance, sequence, attempt): pk for pk, instance, sequence, attempt in found}
-    return [
-        ClaimedActivity(
-            id=keys[n.instance, n.event.event_id, n.event.attempt or 1],
-            epoch=1,
-            instance=n.instance,
-            execution=n.execution,
-            sequence=n.event.event_id,
-            attempt=n.event.attempt or 1,
-            name=n.event.name,
-            input=n.event.input,
-            queue=n.queue,
-        )
-        for n in news
-        if n.owner
-    ]
+def claimed(new: NewActivity, hub: str, instance_id: str) -> ClaimedActivity:
+    """Return the attempt as its owner has claimed it; the instance is known by that id in that hub."""
+    event = new.event
+    return ClaimedActivity(
+        id=new.id,
+        epoch=1,
+        instance=new.instance,
+        execution=new.execution,
+        sequence=event.event_id,
+        attempt=event.attempt or 1,
+        name=event.name,
+        input=event.input,
+        queue=new.queue,
+        hub=hub,
+        instance_id=instance_id,
+    )
 
 
 def removal(results: Sequence[Result], owner: str, *, in_order: bool = False) -> sql.Query:

@@ -12,11 +12,12 @@ from orchestrations.engine import encoding
 from orchestrations.engine.events import ExecutionStarted
 from orchestrations.engine.plan import TurnPlan
 from orchestrations.engine.state import Status
-from orchestrations.store import histories, sql
+from orchestrations.store import histories, owed, shares, sql
 from orchestrations.store.batch import Committed, Pair, PlansLost, TurnCommit
 from orchestrations.store.claimed import ClaimedInstance, ScheduleRow, read_schedule, schedule_columns
 from orchestrations.store.looks import Waiting
 from orchestrations.store.models import Gate, Instance, Payload, Schedule
+from orchestrations.store.owed import Owed
 
 _FACTS = sql.Columns(
     Instance,
@@ -43,6 +44,7 @@ SCHEDULES = sql.Columns(
     waiting="text",
     blocked="text",
     blocked_detail="text",
+    owed="text",
     held_by="text",
     held_epoch="int",
     held_arrivals="int",
@@ -82,8 +84,10 @@ def rows_of(kept: Sequence[Pair], now: datetime, until: datetime) -> Rows:
     rows = Rows()
     for c, answer in kept:
         events = _history_of(c)
-        rows.history += histories.rows_of(c.key, c.held.facts.execution_id, c.held.row.position, events)
-        rows.schedules.append(_schedule_of(c, answer, events, now, until))
+        parts = histories.rows_of(c.key, c.held.facts.execution_id, c.held.row.position, events)
+        debt = {} if c.ends else c.still_owed | shares.places(c, [(part["sequence"], part["count"]) for part in parts])
+        rows.history += parts
+        rows.schedules.append(_schedule_of(c, answer, events, debt, now, until))
         rows.facts += _facts_of(c)
         rows.payloads += _payload_of(c)
     return rows
@@ -145,11 +149,14 @@ def _history_of(c: TurnCommit) -> list[str]:
     return [encoding.encode(event) for event in c.plan.events]
 
 
-def _schedule_of(c: TurnCommit, answer: Committed, events: Sequence[str], now: datetime, until: datetime) -> sql.Row:
+def _schedule_of(
+    c: TurnCommit, answer: Committed, events: Sequence[str], debt: Owed, now: datetime, until: datetime
+) -> sql.Row:
     row, plan, status = c.held.row, c.plan, c.status
     is_live = not status.is_terminal
     is_parked = bool(row.blocked) and is_live and not c.ran_code
-    answer.is_kept = c.keep and is_live and (any(c.share) or answer.waiting.has_news(status))
+    has_work = any(c.share) or answer.waiting.has_news(status)
+    answer.is_kept = is_live and (bool(debt) or (c.keep and has_work))
     is_held_up = is_parked and answer.waiting.has_news(status)
     continues = plan is not None and plan.next_execution is not None
     return {
@@ -166,6 +173,7 @@ def _schedule_of(c: TurnCommit, answer: Committed, events: Sequence[str], now: d
         "waiting": waiting_text(plan) if plan else row.waiting,
         "blocked": row.blocked if is_parked else "",
         "blocked_detail": row.blocked_detail if is_parked else "",
+        "owed": owed.write(debt),
         "held_by": row.lease_owner,
         "held_epoch": row.lease_epoch,
         "held_arrivals": row.arrivals,

@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import IntEnum
 
 from orchestrations.engine.plan import TurnPlan
 from orchestrations.engine.state import Status
-from orchestrations.store.activities import Result
+from orchestrations.store import owed
+from orchestrations.store.activities import NewActivity, Result
 from orchestrations.store.claimed import ClaimedActivity, ClaimedInstance
 from orchestrations.store.looks import Waiting
+from orchestrations.store.owed import Place
 from orchestrations.store.signals import announce_change, announce_work
+
+
+class Share(IntEnum):
+    """Who is to have an activity: others may claim it; the burst keeps it, leased as a row; or it keeps it for itself,
+    and the lease of its instance owes it."""
+
+    OPEN = 0
+    LEASED = 1
+    OWED = 2
 
 
 @dataclass(slots=True)
 class TurnCommit:
     """One plan to commit. `results` are own activities' outcomes that it has consumed, `consumed` its messages' keys.
 
-    `share` says which of its activities the burst keeps, and in which queue each of them runs. With `keep` the lease
+    `share` says who is to have each of its activities, `queues` in which queue it runs. With `keep` the lease
     stays while there is something to do. A `plan` of None consumes outdated messages and nothing else. `ran_code` is
     False where management alone was done, which does not show that a parked instance can move: its mark stays.
     """
@@ -28,14 +40,34 @@ class TurnCommit:
     consumed: list[int] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     queues: list[str] = field(default_factory=list)
-    share: list[bool] = field(default_factory=list)
+    share: list[Share] = field(default_factory=list)
     keep: bool = True
     ran_code: bool = True
     key: int = field(init=False)
     """The instance's key."""
+    news: list[NewActivity] = field(init=False, default_factory=list)
+    """Its activities with their ids, once they are drawn."""
+    _owed: dict[int, Place] = field(init=False)
 
     def __post_init__(self) -> None:
         self.key = self.held.row.instance_id
+        self._owed = owed.read(self.held.row.owed)
+
+    @property
+    def row_results(self) -> list[Result]:
+        """The results of activities that are rows."""
+        return [result for result in self.results if result.activity.id not in self._owed]
+
+    @property
+    def still_owed(self) -> dict[int, Place]:
+        """What the lease owes without those whose results the plan has."""
+        taken = {result.activity.id for result in self.results}
+        return {key: place for key, place in self._owed.items() if key not in taken}
+
+    @property
+    def ends(self) -> bool:
+        """True if the execution ends by the plan: with it the lease goes, or what its numbers mean."""
+        return self.plan is not None and (self.plan.is_terminal or self.plan.next_execution is not None)
 
     @property
     def status(self) -> Status:

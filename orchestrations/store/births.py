@@ -53,6 +53,7 @@ _SCHEDULES = sql.Columns(
     waiting="text",
     blocked="text",
     blocked_detail="text",
+    owed="text",
 )
 
 
@@ -144,6 +145,7 @@ _NEW = {
     "waiting": "[]",
     "blocked": "",
     "blocked_detail": "",
+    "owed": "",
     "is_control": False,
     "sender_sequence": 0,
 }

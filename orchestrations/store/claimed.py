@@ -40,6 +40,7 @@ class ScheduleRow:
     waiting: str
     blocked: str
     blocked_detail: str
+    owed: str
 
 
 _TIMES = ("turned_at",)

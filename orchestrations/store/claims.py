@@ -15,7 +15,8 @@ from typing import Any, Protocol, TypeVar
 from django.db import connection, transaction
 
 from orchestrations.engine.state import Status
-from orchestrations.store import clock, conditions, hubs, looks, sql
+from orchestrations.store import clock, conditions, hubs, looks, owed, sql
+from orchestrations.store.activities import ACTIVITY
 from orchestrations.store.claimed import (
     FACTS,
     ClaimedActivity,
@@ -30,11 +31,9 @@ from orchestrations.store.claimed import (
 from orchestrations.store.inbox import SCHEDULE
 from orchestrations.store.instances import INSTANCE
 from orchestrations.store.looks import Question, Waiting
-from orchestrations.store.models import ActivityTask
 from orchestrations.store.signals import announce_work
 
 T = TypeVar("T")
-ACTIVITY = ActivityTask._meta.db_table
 INPUT_CHARACTERS = 16 * 1024 * 1024
 """How much input a claim of activities takes at most; the first one whatever its size."""
 
@@ -91,6 +90,8 @@ def claim(queue: str, owner: str, limits: ClaimLimits, now: datetime, *, patient
     lease = _lease_together if sql.is_postgres() else _lease_in_turn
     rows, attempts = patiently(lambda: lease(wanted))
     found = patiently(lambda: _read(rows, attempts, clock.now()))  # locks may have taken long
+    if owing := [one.row for one in found.instances if one.row.owed]:
+        patiently(lambda: owed.take_over(owing, clock.now()))
     if found.full or _is_full(found, limits):
         found.full = True
         announce_work(queue, is_surplus=True)

@@ -1,12 +1,13 @@
 """The commit of turns: the transaction that makes plans true. Its order is its specification:
 
-    lock → check → what goes away → what comes → one look → late orders go → update
+    lock → check → debts of what ends → what goes away → what comes → one look → late orders go → update
 
 Each arrow is there for a reason, and has a test.
 
 - *lock before check*: who has the lease is known only under the lock. (SQLite's transaction is the lock; a batch that
   writes to nobody else is checked by its last update, which is one statement less.)
 - *check before what goes*: a plan whose lease was lost changes nothing, and its batch-mates commit.
+- *debts before what goes*: an activity that an ended execution's lease owes is read from the history, which may go.
 - *what goes before what comes*: an ended execution's messages are gone before the look, so that none is handed on; an
   instance that is replaced has left its id.
 - *children before messages*: what a turn starts can be written to in the same turn (EVT-6).
@@ -37,6 +38,7 @@ from orchestrations.store import (
     inbox,
     looks,
     outbox,
+    owed,
     recipients,
     shares,
     sql,
@@ -44,6 +46,7 @@ from orchestrations.store import (
 from orchestrations.store.batch import Committed, Pair, PlansLost, TurnCommit, announce
 from orchestrations.store.inbox import NewMessage, Target
 from orchestrations.store.looks import Question, Waiting
+from orchestrations.store.owed import Debt
 from orchestrations.store.recipients import Recipients
 
 
@@ -54,6 +57,7 @@ def commit_turns(commits: Sequence[TurnCommit], now: datetime, lease_seconds: fl
     stored, or, if the answer to COMMIT was lost, `advance.is_committed` tells.
     """
     until = now + timedelta(seconds=lease_seconds)
+    shares.draw(commits, until)
     if (answers := fast_path.commit(commits, now, until)) is not None:
         return answers
     lost: set[int] = set()
@@ -74,6 +78,7 @@ def _commit(commits: Sequence[TurnCommit], lost: set[int], now: datetime, until:
     live = [c for c, _ in kept]
     messages: list[NewMessage] = []
     if live:
+        _hand_over(live, now, until)
         _remove(live)
         messages = _create(kept, to, now)
         found = _look(kept, now, until)
@@ -88,6 +93,17 @@ def _is_ours(commit: TurnCommit, targets: dict[int, Target]) -> bool:
     row = commit.held.row
     target = targets.get(row.instance_id)
     return target is not None and target.lease_owner == row.lease_owner and target.lease_epoch == row.lease_epoch
+
+
+def _hand_over(commits: Sequence[TurnCommit], now: datetime, until: datetime) -> None:
+    """What the lease of an ended execution still owes becomes rows, which stay ours; its history may go."""
+    debts = [
+        Debt(c.key, c.held.row.execution, c.held.row.queue, c.still_owed, c.held.row.lease_owner, until)
+        for c in commits
+        if c.ends and c.still_owed
+    ]
+    if debts:
+        owed.make_rows(debts, now)
 
 
 def _remove(commits: Sequence[TurnCommit]) -> None:
@@ -146,8 +162,8 @@ def _create(kept: Sequence[Pair], to: Recipients, now: datetime) -> list[NewMess
 def _look(kept: Sequence[Pair], now: datetime, until: datetime) -> dict[int, Waiting]:
     """Look at the inboxes; in the same statement own activities whose results were consumed go, and new ones come."""
     commits = [c for c, _ in kept]
-    results = [r for c in commits for r in c.results]
-    news = shares.new_activities(commits, until)
+    results = [r for c in commits for r in c.row_results]
+    news = shares.rows(commits)
     queries = [looks.question([_question(c) for c in commits], now)]
     queries += [activities.removal(results, commits[0].held.row.lease_owner)] if results else []
     queries += [activities.insertion(news, now)] if news else []
@@ -156,8 +172,7 @@ def _look(kept: Sequence[Pair], now: datetime, until: datetime) -> dict[int, Wai
     ours = {pk for (pk,) in next(answers)} if results else set()
     if gone := {r.activity.instance for r in results if r.activity.id not in ours}:
         raise PlansLost(gone)
-    if news:
-        shares.give(kept, activities.claimed(news, next(answers)))
+    shares.give(kept)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from orchestrations.store import sql
-from orchestrations.store.claims import ACTIVITY
+from orchestrations.store.activities import ACTIVITY
 from orchestrations.store.inbox import SCHEDULE
 from orchestrations.store.models import Worker
 

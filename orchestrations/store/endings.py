@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from orchestrations.engine.state import Status
 from orchestrations.store import conditions, sql
+from orchestrations.store.activities import ACTIVITY
 from orchestrations.store.batch import TurnCommit
-from orchestrations.store.claims import ACTIVITY
 from orchestrations.store.histories import HISTORY
 from orchestrations.store.inbox import INBOX
 from orchestrations.store.looks import Waiting

@@ -41,14 +41,12 @@ def commit(commits: Sequence[TurnCommit], now: datetime, until: datetime) -> lis
     timers = [inbox.row_of(message) for c in commits for message in outbox.timers_of(c)]
     if timers:
         writes.append(guarded.insert(inbox.MESSAGES, timers, suffix="ON CONFLICT DO NOTHING"))
-    news = shares.new_activities(commits, until)
-    if news:
+    if news := shares.rows(commits):
         writes.append(activities.guarded_insertion(news, now))
     answers = guarded.write(writes)
     if answers is None:
         return None
-    if news:
-        shares.give(kept, activities.claimed(news, answers[-1]))
+    shares.give(kept)
     advance.follow(kept, answers[0])
     announce(kept, now)
     return [answer for _, answer in kept]
@@ -62,7 +60,7 @@ def _is_simple(c: TurnCommit, now: datetime) -> bool:
         return False
     if held.facts.status not in _BEFORE or plan.status not in _AFTER:
         return False
-    if plan.is_terminal and (plan.leaves_open or held.inbox.later):
+    if plan.is_terminal and (plan.leaves_open or held.inbox.later or c.still_owed):
         return False
     instants = [timer.fire_at for timer in plan.timers]
     instants += [held.inbox.later] if held.inbox.later else []
@@ -94,7 +92,7 @@ def _removals(commits: Sequence[TurnCommit]) -> list[Write]:
     if consumed:
         condition, values = conditions.among("id", consumed)
         found.append(guarded.delete(inbox.INBOX, condition, values, len(consumed)))
-    results: list[Result] = [result for c in commits for result in c.results]
+    results: list[Result] = [result for c in commits for result in c.row_results]
     if results:
         found.append(activities.guarded_removal(results, commits[0].held.row.lease_owner))
     return found

@@ -10,10 +10,10 @@ from typing import Any
 
 from django.db import transaction
 
-from orchestrations.store import conditions, inbox, looks, processes, sql
+from orchestrations.store import clock, conditions, inbox, looks, owed, processes, sql
+from orchestrations.store.activities import ACTIVITY
 from orchestrations.store.advance import gate_of
 from orchestrations.store.claimed import ClaimedInstance
-from orchestrations.store.claims import ACTIVITY
 from orchestrations.store.inbox import SCHEDULE
 from orchestrations.store.looks import Question, Waiting
 from orchestrations.store.models import Gate, Schedule
@@ -32,8 +32,10 @@ BLOCKED_ROWS = 5000
 FIRST_TRY_SECONDS, LAST_TRY_SECONDS = 10.0, 600.0
 
 
-def release(held: Sequence[ClaimedInstance], now: datetime) -> int:
+def release(held: Sequence[ClaimedInstance], now: datetime, in_hand: Collection[int] = ()) -> int:
     """Give back leases of instances that have nothing to take now. Returns how many were still ours.
+
+    What they owe becomes rows: those of `in_hand`, which the caller runs or has run, stay his, the others are free.
 
     `due_at` is asked of the inbox anew, under the lock: else one that says "now" where nothing waits would be claimed
     again at once, for ever.
@@ -49,10 +51,19 @@ def release(held: Sequence[ClaimedInstance], now: datetime) -> int:
             if key in targets and _is(one, targets[key].lease_owner, targets[key].lease_epoch)
         ]
         if ours:
+            _part_with(ours, in_hand, now)
             _free(ours, now)
         own = {one.row.instance_id for one in ours}
         inbox.wake_for([], [target for key, target in targets.items() if key not in own], now)
     return len(ours)
+
+
+def _part_with(ours: Sequence[ClaimedInstance], in_hand: Collection[int], now: datetime) -> None:
+    """Make rows of what these leases, which are locked, owe."""
+    owing = {one.row.instance_id: owed.read(one.row.owed) for one in ours if one.row.owed}
+    if owing:
+        owed.hand_over(list(owing), now)
+        _announce(_let_go(ACTIVITY, [key for debt in owing.values() for key in debt if key not in in_hand]))
 
 
 def _free(ours: Sequence[ClaimedInstance], now: datetime) -> None:
@@ -80,8 +91,9 @@ def hand_back(owner: str, keep: Callable[[], Collection[int]] = tuple) -> int:
     so what the worker leases after that is not among them. Durable when it returns; the queues are woken.
     """
     with transaction.atomic():
-        instances, attempts = _lock_held(SCHEDULE, owner), _lock_held(ACTIVITY, owner)
-        kept = set(keep())
+        instances = _lock_held(SCHEDULE, owner)
+        owed.hand_over(instances, clock.now())
+        attempts, kept = _lock_held(ACTIVITY, owner), set(keep())
         rows = _let_go(SCHEDULE, instances) + _let_go(ACTIVITY, [key for key in attempts if key not in kept])
         _announce(rows)
     return len(rows)
@@ -97,6 +109,21 @@ def take_back(owner: str, running: Callable[[], Collection[int]]) -> int:
 
 def _begun_once(owner: str) -> set[int]:
     return {key for (key,) in sql.fetch(f"SELECT id FROM {ACTIVITY} WHERE {HELD} AND begun_at IS NOT NULL", [owner])}
+
+
+def hand_over(owner: str) -> None:
+    """Make rows of all that a dead worker's leases owe: what it ran can be found then. Durable when it returns."""
+    with transaction.atomic():
+        _take_debts(owner, clock.now())
+
+
+def _take_debts(owner: str, now: datetime) -> list[int]:
+    """Make rows of what a dead worker's leases owe, and fence what he may have sent before. Return what he holds."""
+    held = _lock_held(SCHEDULE, owner)
+    if owing := owed.hand_over(held, now):
+        condition, values = conditions.among("instance_id", owing)
+        sql.run(f"UPDATE {SCHEDULE} SET lease_epoch = lease_epoch + 1 WHERE {condition}", values)
+    return held
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +143,7 @@ def lose(owner: str, instances: Collection[int] | None, activities: Collection[i
     with transaction.atomic():
         rows = []
         for table, blamed in ((SCHEDULE, instances), (ACTIVITY, activities)):
-            held = _lock_held(table, owner)
+            held = _take_debts(owner, now) if table == SCHEDULE else _lock_held(table, owner)
             guilty = [key for key in held if blamed is None or key in blamed]
             rows += _let_go(table, [key for key in held if key not in set(guilty)])
             if guilty:
@@ -157,12 +184,12 @@ class Mark:
     obeys_management: bool = True
 
 
-def park(held: ClaimedInstance, mark: Mark, now: datetime) -> None:
+def park(held: ClaimedInstance, mark: Mark, now: datetime, in_hand: Collection[int] = ()) -> None:
     """Mark an instance as blocked and give its lease back; it is tried again after 10 s, doubling to 10 min (NDT-6).
 
     Its status, history and inbox stay as they are. Management that waits makes it due at once: it needs no code. While
-    workers run other code than this one's, the pause does not grow. Durable when it returns; nothing if the lease was
-    lost.
+    workers run other code than this one's, the pause does not grow. What it owes becomes rows, as by `release`. Durable
+    when it returns; nothing if the lease was lost.
     """
     row = held.row
     past = json.loads(row.blocked_detail) if row.blocked == mark.reason and row.blocked_detail else {}
@@ -174,6 +201,7 @@ def park(held: ClaimedInstance, mark: Mark, now: datetime) -> None:
         target = inbox.lock([row.instance_id]).get(row.instance_id)
         if target is None or not _is(held, target.lease_owner, target.lease_epoch):
             return
+        _part_with([held], in_hand, now)
         due_at = now + timedelta(seconds=min(FIRST_TRY_SECONDS * 2**doublings, LAST_TRY_SECONDS))
         due_at = now if mark.obeys_management and inbox.has_control(row.instance_id) else due_at
         rows = sql.fetch(

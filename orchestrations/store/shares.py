@@ -1,32 +1,51 @@
-"""The activities that a batch of plans schedules: those that the burst keeps are its own share, the others are open."""
+"""The activities that plans schedule: who is to have them, and what of them are rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 
+from orchestrations.engine.events import TaskScheduled
+from orchestrations.store import activities
 from orchestrations.store.activities import NewActivity
-from orchestrations.store.batch import Pair, TurnCommit
-from orchestrations.store.claimed import ClaimedActivity
+from orchestrations.store.batch import Pair, Share, TurnCommit
+from orchestrations.store.models.activities import new_id
+from orchestrations.store.owed import Place
 
 
-def new_activities(commits: Sequence[TurnCommit], until: datetime) -> list[NewActivity]:
-    """Return the attempts to insert; the burst's own are leased until then."""
-    news: list[NewActivity] = []
+def draw(commits: Sequence[TurnCommit], until: datetime) -> None:
+    """Give each activity that the plans schedule its id; those that the burst keeps are leased until then."""
     for c in commits:
+        execution, owner = c.held.facts.execution_id, c.held.row.lease_owner
+        c.news = []
         for place, event in enumerate(c.plan.activities if c.plan else ()):
-            owner = c.held.row.lease_owner if c.share[place] else ""
-            execution = c.held.facts.execution_id
-            news.append(NewActivity(c.key, execution, event, c.queues[place], owner, until if owner else None))
-    return news
+            lease = (owner, until) if c.share[place] else ("", None)
+            c.news.append(NewActivity(new_id(), c.key, execution, event, c.queues[place], *lease))
 
 
-def give(kept: Sequence[Pair], claimed: Sequence[ClaimedActivity]) -> None:
-    """Give each plan those of its activities that the burst keeps."""
-    by_instance: dict[int, list[ClaimedActivity]] = {}
-    for activity in claimed:
-        by_instance.setdefault(activity.instance, []).append(activity)
+def rows(commits: Sequence[TurnCommit]) -> list[NewActivity]:
+    """Return those that are rows: what others may claim, and what the leases do not owe."""
+    return [new for c in commits for place, new in enumerate(c.news) if not is_owed(c, place)]
+
+
+def is_owed(c: TurnCommit, place: int) -> bool:
+    """Tell whether the lease of the instance owes that activity: its burst keeps it, and the execution goes on."""
+    return c.share[place] is Share.OWED and not c.ends
+
+
+def places(c: TurnCommit, parts: Sequence[tuple[int, int]]) -> dict[int, Place]:
+    """Return where in the history the activities are that the lease owes anew; `parts` are those that are written, each
+    by its key and the number of its events."""
+    if not any(is_owed(c, place) for place in range(len(c.news))):
+        return {}
+    assert c.plan is not None
+    where = [Place(part, offset) for part, count in parts for offset in range(count)]
+    scheduled = [at for event, at in zip(c.plan.events, where, strict=True) if isinstance(event, TaskScheduled)]
+    return {new.id: at for place, (new, at) in enumerate(zip(c.news, scheduled, strict=True)) if is_owed(c, place)}
+
+
+def give(kept: Sequence[Pair]) -> None:
+    """Give each burst those of its plans' activities that it keeps."""
     for c, answer in kept:
-        answer.share = by_instance.get(c.key, [])
-        for activity in answer.share:
-            activity.hub, activity.instance_id = c.held.hub, c.held.facts.instance_id
+        hub, instance_id = c.held.hub, c.held.facts.instance_id
+        answer.share = [activities.claimed(new, hub, instance_id) for new in c.news if new.owner]

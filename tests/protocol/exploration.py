@@ -125,6 +125,8 @@ def planted() -> Iterator[tuple[str, str, Variant]]:
     yield "not counted, sweeper", "forgotten", _bug("delivery without count", "one", 1, sweeper=True)
     yield "looked before counted", "forgotten", _bug("look before count", "one", 1, sweeper=True)
     yield "fast path sends", "forgotten", _bug("fast path sends", "send", 2)
+    yield "debts not handed over", "forgotten", _bug("debts forgotten", "one", 1, faults=1, sweeper=True)
+    yield "handed back with debts", "forgotten", _bug("debts forgotten", "two", 2)
     yield "put back, no wake", "forgotten", _bug("put-back without wake", "two", 2)
     yield "handed back, no wake", "forgotten", _bug("hand-back without wake", "two", 2, endless=True)
     yield "full claim, no wake", "forgotten", _bug("full claim without wake", "two", 1)

@@ -25,6 +25,7 @@ from tests.protocol.model_state import (
     NONE,
     NOW,
     OPEN,
+    OWED,
     POPPED,
     REST,
     RESULT,
@@ -209,7 +210,7 @@ class Model:
             w.publishes, w.plan, w.sets = 0, int(not w.clock), w.sets + w.clock
             self._add(w)
         self._lapses()
-        is_due = s[5] in (OPEN, LAPSED) or any(row[1] == NOW and row[2] != HELD for row in s[4])
+        is_due = s[5] in (OPEN, LAPSED) or any(_may_be_claimed(row) for row in s[4])
         if self.variant.has_sweeper and not any(s[7:11]) and is_due:
             w = self._world()
             w.sets = 1
@@ -259,7 +260,7 @@ class Model:
     def _claim(self, n: int, then: int) -> None:
         """One transaction: up to k of what is due and nobody's; rows that are locked are skipped."""
         s = self.state
-        due = [i for i, row in enumerate(s[4]) if row[1] == NOW and row[2] != HELD and not row[3]]
+        due = [i for i, row in enumerate(s[4]) if _may_be_claimed(row) and not row[3]]
         due += [ACTIVITY] * (s[5] in (OPEN, LAPSED))
         if not due:
             self._add(self._world(n, then if then == UNDELETED else IDLE, (), (), ()))
@@ -315,8 +316,13 @@ class Model:
         self._add(w)
 
     def _load(self, n: int, held: tuple[Any, ...], activity: tuple[Any, ...]) -> None:
-        """Look at the inboxes; the count of arrivals was read before, by the claim."""
+        """Look at the inboxes; the count of arrivals was read before, by the claim. A lease that had run out may owe
+        something still: it counts as lost."""
         w = self._world()
+        if w.activity == OWED and any(i == 0 and mine and messages < 0 for i, mine, messages, _ in held):
+            w.new_epoch(ACTIVITY)
+            self._hand_over(w, LAPSED)
+            activity = activity and (activity[0], False)
         is_late = self.has("look before count")
         seen = tuple((i, mine, w.visible(i), UNKNOWN if is_late else w.rows[i][0]) for i, mine, *_ in held)
         w.workers[n] = (HOLD, seen, activity, ())
@@ -332,6 +338,8 @@ class Model:
             for i in mine:
                 w.new_epoch(i)
                 w.rows[i][2] = OPEN
+            if 0 in mine:
+                self._hand_over(w, HELD)
             if not self.has("hand-back without wake"):
                 w.wake_for(mine)
             self._add(w)
@@ -350,7 +358,9 @@ class Model:
         w = self._world(n, *REST)
         for i in mine:
             w.rows[i][2] = OPEN
-        is_put_back = bool(activity and activity[0] == UNBEGUN and activity[1])
+        if 0 in mine:
+            self._hand_over(w, OPEN)
+        is_put_back = bool(activity and activity[0] == UNBEGUN and activity[1]) and w.activity in (HELD, LAPSED, OPEN)
         w.activity = OPEN if is_put_back else w.activity
         if not self.has("put-back without wake"):
             w.wake_for(mine)
@@ -396,9 +406,15 @@ class Model:
             for i in worker[3]:
                 w.rows[i][3] = 0
 
-    def _settle(self, w: World, activity: tuple[Any, ...]) -> bool:
-        """Compare and set on the activity's lease: did this result count?"""
-        if not activity[1] and not self.has("settle without compare"):
+    def _hand_over(self, w: World, lease: int) -> None:
+        """What the lease of the first instance owes becomes a row."""
+        if w.activity == OWED:
+            w.activity = NONE if self.has("debts forgotten") else lease
+
+    def _settle(self, w: World, activity: tuple[Any, ...], *, has_lease: bool = False) -> bool:
+        """Compare and set on the activity's lease, or on its instance's where that owes it: did this result count?"""
+        is_ours = has_lease if w.activity == OWED else activity[1] and w.activity != NONE
+        if not is_ours and not self.has("settle without compare"):
             return False
         if w.activity == DONE:
             raise Twice
@@ -454,7 +470,7 @@ class _Commit:
         model, w = self.model, self.w
         if has_result:
             self.activity = ()
-            if not model._settle(w, in_hand):
+            if not model._settle(w, in_hand, has_lease=True):
                 self.again.append((i, True, -1, UNKNOWN))  # settled elsewhere: load and turn again
                 return
             w.rows[i][0] |= RESULT_MESSAGE
@@ -464,7 +480,7 @@ class _Commit:
             w.rows[i][0] |= TIMER_MESSAGE
         elif messages & A_MESSAGE:
             self.made = True
-            w.activity = HELD if self.keeps else OPEN
+            w.activity = OWED if self.keeps else OPEN
             self.activity = (UNBEGUN, True) if self.keeps else self.activity
         if model.sends_to is not None and (has_result or messages & RESULT_MESSAGE):
             w.deliver(model.sends_to, SENT_MESSAGE)  # perhaps to one of this batch that was lost: then like any other
@@ -487,6 +503,11 @@ class _Commit:
             touched = {*touched, *rows}
         w.wake_for(touched)
         w.sets += self.made and w.activity == OPEN
+
+
+def _may_be_claimed(row: Sequence[int]) -> bool:
+    """Tell whether an instance is due and nobody's, or its lease has run out."""
+    return row[2] == LAPSED or (row[1] == NOW and row[2] != HELD)
 
 
 def _choices(items: list[int], most: int) -> list[list[int]]:

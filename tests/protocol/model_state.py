@@ -11,8 +11,9 @@ State = tuple[Any, ...]
 A_MESSAGE, B_MESSAGE, RESULT_MESSAGE, SENT_MESSAGE, TIMER_MESSAGE = 1, 2, 4, 8, 16
 """Messages, as bits of an inbox: two from outside, an activity's result, one that is sent on, a timer."""
 
-NONE, OPEN, HELD, LAPSED, DONE = range(5)
-"""A lease (OPEN: nobody's). An activity is NONE before it is made, and DONE after."""
+NONE, OPEN, HELD, LAPSED, DONE, OWED = range(6)
+"""A lease (OPEN: nobody's). An activity is NONE before it is made, and DONE after; OWED, it is no row, and whoever has
+the lease of its instance, the first one, has it."""
 
 NEVER, NOW, LATER = range(3)
 """`due_at`."""

@@ -144,6 +144,27 @@ MUTANTS = {
         "r.activity.id in ours\n",
         "True\n",
     ),
+    "forgotten-debts": _bug(
+        "who takes a lease away or gives it back forgets the activities that it owes",
+        70,
+        f"{STORE}.owed:hand_over",
+        "make_rows(debts, now)",
+        "pass",
+    ),
+    "unwritten-debts": _bug(
+        "a commit does not write down what the burst keeps for itself",
+        20,
+        f"{STORE}.advance:_schedule_of",
+        "owed.write(debt)",
+        "''",
+    ),
+    "kept-debts": _bug(
+        "a lease owes what has been settled",
+        110,
+        f"{STORE}.advance:rows_of",
+        "c.still_owed |",
+        "owed.read(c.held.row.owed) |",
+    ),
     "no-dedup": _bug(
         "an event that is sent again is stored again",
         60,
@@ -251,12 +272,12 @@ MUTANTS = {
     ),
     "forgotten-result": _bug(
         "an instance that is claimed again drops the results in hand",
-        11000,
+        3000,
         f"{RUNTIME}.bursts:Burst._hold",
         "self._hand.elsewhere += before.results",
         "pass",
-        *("flaky", "zombies"),
-        first=9000,
+        *("activity", "event", "zombies"),
+        first=480,
     ),
     "look-before-clearing": Mutant(
         "a commit looks at the inbox before what goes away has gone, and is surprised by what is not there any more",

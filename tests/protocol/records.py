@@ -30,6 +30,7 @@ Attempt = tuple[str, int, int]
 
 _INSTANCE, _SCHEDULE = Instance._meta.db_table, Schedule._meta.db_table
 _INBOX, _ACTIVITY = InboxMessage._meta.db_table, ActivityTask._meta.db_table
+_HISTORY = HistoryPart._meta.db_table
 
 _OVERLOOKED = f"""
     SELECT i.instance_id, i.status, s.blocked, s.due_at, m.kind, m.not_before
@@ -47,7 +48,12 @@ _SETTLED_BUT_OPEN = f"""
     SELECT a.name, a.execution, a.sequence, a.attempt FROM {_ACTIVITY} a JOIN {_INBOX} m
         ON m.instance_id = a.instance_id AND m.sender = 'task/' || a.execution || '/' || a.attempt
         AND m.sender_sequence = a.sequence"""
-_OPEN = f"SELECT execution, sequence, attempt FROM {_ACTIVITY}"
+_OPEN = f"""
+    SELECT execution, sequence, attempt FROM {_ACTIVITY}
+    UNION SELECT s.execution, e.value ->> 'EventId', coalesce(e.value ->> 'Attempt', 1)
+    FROM {_SCHEDULE} s JOIN json_each(CASE s.owed WHEN '' THEN '[]' ELSE s.owed END) o
+    JOIN {_HISTORY} p ON p.instance_id = s.instance_id AND p.execution = s.execution AND p.sequence = o.value ->> 1
+    JOIN json_each('[' || p.body || ']') e ON e.key = o.value ->> 2"""
 
 
 @dataclass
@@ -82,7 +88,7 @@ def clear() -> None:
 
 
 def open_attempts() -> set[Attempt]:
-    """Return the attempts that wait or run."""
+    """Return the attempts that wait or run, as rows or owed by a lease."""
     with connection.cursor() as cursor:
         cursor.execute(_OPEN)
         return set(cursor.fetchall())

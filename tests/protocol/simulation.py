@@ -184,8 +184,8 @@ class Simulation:
         self.world.counts["lapses"] += 1
         dice = self.random.random()
         if place.activity and dice < 0.5:
-            self.world.tell(f"all that {place.owner} holds is handed back, but its activity")
-            self._act("supervisor", lambda: leases.take_back(place.owner, lambda: {place.activity}))
+            self.world.tell(f"all that {place.owner} holds is handed back, but its activity and results")
+            self._act("supervisor", lambda: leases.take_back(place.owner, lambda: place.in_hand))
         elif dice < 0.8:
             self.world.tell(f"{place.owner} is taken for dead")
             self._act("supervisor", lambda: leases.lose(place.owner, None, None, clock.now()))

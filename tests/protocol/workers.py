@@ -24,10 +24,11 @@ from tests.protocol.world import Violation, World
 
 
 class Note:
-    """What the worker writes down for its supervisor, who may read it at any time: what runs."""
+    """What the worker writes down for its supervisor, who may read it at any time: what runs, what has ended."""
 
     def __init__(self) -> None:
         self.key = 0
+        self.finished: set[int] = set()
 
     def move(self) -> None:
         """Note a step."""
@@ -41,10 +42,12 @@ class Note:
         self.key = 0
 
     def finish(self, key: int) -> None:
-        """Note that an activity's result is in hand: only a supervisor that takes work from the living asks."""
+        """Note that an activity's result is in hand."""
+        self.finished.add(key)
 
     def keep_finished(self, keys: Collection[int]) -> None:
         """Note which results are in hand still."""
+        self.finished = set(keys)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,11 @@ class WorkerPlace:
     def activity(self) -> int:
         """The key of the activity that runs, or 0."""
         return max(self._note.key, 0)
+
+    @property
+    def in_hand(self) -> set[int]:
+        """The keys of the activity that runs, and of those whose results are not settled."""
+        return {self.activity} | self._note.finished
 
     def take(self, token: int) -> None:
         """Let the process take a hint: it runs a burst, bit by bit."""

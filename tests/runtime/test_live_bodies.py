@@ -29,6 +29,7 @@ def claimed(key: int = 1, *, epoch: int = 1, execution: str = "e1") -> ClaimedIn
         waiting="[]",
         blocked="",
         blocked_detail="",
+        owed="",
     )
     return ClaimedInstance(row, facts, hub="main", hub_id=1, depth=0, parent=None, parent_execution="", has_begun=True)
 

@@ -40,9 +40,10 @@ def fill_with_activities(instance: int, queue: str, count: int) -> None:
     past = sql.write_time(clock.now() - timedelta(minutes=1))
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO orchestrations_activitytask (instance_id, execution, sequence, attempt, name, queue, priority,"
-            " created_at, due_at, lease_owner, lease_epoch, losses, blocked, size)"
-            f" SELECT %s, 'e', n, 1, 'echo', %s, 0, %s, %s, '', 0, 0, '', 0 FROM ({_numbers(count)}) numbers",
+            "INSERT INTO orchestrations_activitytask (id, instance_id, execution, sequence, attempt, name, queue,"
+            " priority, created_at, due_at, lease_owner, lease_epoch, losses, blocked, size)"
+            " SELECT (SELECT COALESCE(max(id), 0) FROM orchestrations_activitytask) + n, %s, 'e', n, 1, 'echo',"
+            f" %s, 0, %s, %s, '', 0, 0, '', 0 FROM ({_numbers(count)}) numbers",
             [instance, queue, past, past],
         )
 
@@ -60,8 +61,9 @@ def _insert_instances(first: int, count: int, status: str, gate: Gate, due_at: s
         cursor.execute(
             "INSERT INTO orchestrations_schedule (instance_id, queue, capability, due_at, gate, lease_owner,"
             " lease_epoch, losses, arrivals, execution, position, history_size, revision, updated_at, waiting, blocked,"
-            " blocked_detail)"
-            f" SELECT {first} + n, 'main.default', 'bulk', {due_at}, %s, '', 1, 0, 1, 'e', 4, 100, 2, %s, '[]', '', ''"
+            " blocked_detail, owed)"
+            f" SELECT {first} + n, 'main.default', 'bulk', {due_at}, %s, '', 1, 0, 1, 'e', 4, 100, 2, %s, '[]',"
+            " '', '', ''"
             f" FROM ({_numbers(count)}) numbers",
             [int(gate), now],
         )

@@ -16,7 +16,7 @@ from orchestrations.runtime.turns import Held, run_turn
 from orchestrations.store import claims, clock, fast_path, histories, sql
 from orchestrations.store import commit as commits_of_store
 from orchestrations.store.activities import Result
-from orchestrations.store.batch import Committed, TurnCommit
+from orchestrations.store.batch import Committed, Share, TurnCommit
 from orchestrations.store.claimed import ClaimedActivity, ClaimedInstance
 from orchestrations.store.claims import Claim, ClaimLimits
 from orchestrations.store.inbox import INBOX
@@ -41,13 +41,13 @@ def hold(found: Sequence[ClaimedInstance], results: Sequence[Result] = ()) -> li
     return held
 
 
-def plan(held: Sequence[Held], *, share: bool = True, keep: bool = True) -> list[TurnCommit]:
-    """Run the turns; with `share` the burst keeps their activities."""
+def plan(held: Sequence[Held], *, share: int = Share.OWED, keep: bool = True) -> list[TurnCommit]:
+    """Run the turns; `share` says who is to have their activities."""
     commits = []
     for one in held:
         commit, left = run_turn(one, clock.now())
         assert not left
-        commit.share, commit.keep = [share] * len(commit.queues), keep
+        commit.share, commit.keep = [Share(share)] * len(commit.queues), keep
         one.drop_body()
         commits.append(commit)
     return commits
@@ -97,7 +97,7 @@ def held_commit(commits: Sequence[TurnCommit], *, is_fast: bool) -> Iterator[Hel
         yield HeldCommit(finish_statement, waiters=1)
 
 
-def turn(owner: str, *, share: bool = True, keep: bool = True) -> list[Committed]:
+def turn(owner: str, *, share: int = Share.OWED, keep: bool = True) -> list[Committed]:
     """Claim, load, turn and commit."""
     return commit(plan(hold(claim(owner, activities=0).instances), share=share, keep=keep))
 

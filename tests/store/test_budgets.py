@@ -15,15 +15,16 @@ from orchestrations.client.requests import EventRequest, StartRequest
 from orchestrations.conf import conf
 from orchestrations.engine.state import Status
 from orchestrations.store import activities, clock, histories, hubs, leases, sql
-from orchestrations.store.batch import TurnCommit
+from orchestrations.store.batch import Share, TurnCommit
 from orchestrations.store.histories import HISTORY
-from orchestrations.store.models import Instance, TaskHub
+from orchestrations.store.models import ActivityTask, Instance, TaskHub
 from tests.bursts import burst_once, drain, new_worker, status_of
 from tests.histories import append
 from tests.store.counting import Cost, count_cost
 from tests.store.holding import claim, commit, hold, plan, result_of, start, turn
 
 COUNTS = pytest.mark.parametrize("count", [1, 100])
+KINDS = pytest.mark.parametrize(("share", "rows"), [(Share.OWED, 0), (Share.LEASED, 1)], ids=["owed", "rows"])
 
 
 @pytest.fixture(autouse=True)
@@ -133,39 +134,47 @@ def test_loading_histories_costs_one_statement(count: int) -> None:
 
 @COUNTS
 @pytest.mark.parametrize("width", [1, 100])
-def test_committing_turns_costs_one_commit_whatever_their_number_and_width(count: int, width: int) -> None:
-    """Update; consume; append; facts, for it begins; insert activities. PostgreSQL does it all by one statement."""
+@KINDS
+def test_committing_turns_costs_one_commit_whatever_their_number_and_width(
+    count: int, width: int, share: Share, rows: int
+) -> None:
+    """Update; consume; append; facts, for it begins; insert activities, if they are rows. PostgreSQL does it all by one
+    statement."""
     if count * width > 1000:
         count = 10
     for _ in range(count):
         start("fan_out", width)
-    plans = plan(hold(claim("w").instances))
+    plans = plan(hold(claim("w").instances), share=share)
     with count_cost() as cost:
         answers = commit(plans)
     assert sum(len(a.share) for a in answers) == count * width
-    has(cost, 1, 5, postgres=1)
+    assert ActivityTask.objects.count() == count * width * rows
+    has(cost, 1, 4 + rows, postgres=1)
 
 
 @COUNTS
-def test_committing_own_results_costs_one_commit_whatever_their_number(count: int) -> None:
-    """Update; settle; append; facts and payload, for it ends."""
-    plans = plan_results(count)
+@KINDS
+def test_committing_own_results_costs_one_commit_whatever_their_number(count: int, share: Share, rows: int) -> None:
+    """Update; settle, if they are rows; append; facts and payload, for it ends."""
+    plans = plan_results(count, share=share)
     with count_cost() as cost:
         commit(plans)
     assert set(Instance.objects.values_list("status", flat=True)) == {"Completed"}
-    has(cost, 1, 5, postgres=1)
+    assert not ActivityTask.objects.exists()
+    has(cost, 1, 4 + rows, postgres=1)
 
 
 @pytest.mark.parametrize("length", [10, 1000])
-def test_a_turn_costs_the_same_after_ten_events_as_after_a_thousand(length: int) -> None:
-    """With the live body at hand nothing is read: update; settle; append; insert the next activity."""
-    plans = plan_results(1, name="sequence", client_input=5)
+@KINDS
+def test_a_turn_costs_the_same_after_ten_events_as_after_a_thousand(length: int, share: Share, rows: int) -> None:
+    """With the live body at hand nothing is read: update; append; if they are rows, settle and insert the next one."""
+    plans = plan_results(1, name="sequence", client_input=5, share=share)
     (one,) = plans
     pad_history(one.key, one.held.row.execution, one.held.row.position, length)
     one.held.row.position = length
     with count_cost() as cost:
         commit(plans)
-    has(cost, 1, 4, postgres=1)
+    has(cost, 1, 2 + 2 * rows, postgres=1)
     reads = [s for s in cost.texts if HISTORY in s and f"INSERT INTO {HISTORY}" not in s]
     assert reads == []
 
@@ -224,7 +233,7 @@ def test_the_classic_costs_5_commits_and_few_statements_from_start_to_end(settin
         burst_once()
     assert status_of(instance_id) is Status.COMPLETED
     replays = 2 if conf.ALWAYS_REPLAY else 0
-    has(cost, 5, 21 + replays, postgres=7 + replays)
+    has(cost, 5, 17 + replays, postgres=7 + replays)
 
 
 def test_a_hundred_classics_in_one_burst_cost_as_many_statements_as_one(settings: Any) -> None:
@@ -246,17 +255,18 @@ def test_a_hundred_classics_in_one_burst_cost_as_many_statements_as_one(settings
     assert costs[1].statements <= costs[0].statements + 8, str(costs[1])
 
 
-def plan_results(count: int, name: str = "call", client_input: object = "echo") -> list[TurnCommit]:
+def plan_results(
+    count: int, name: str = "call", client_input: object = "echo", share: Share = Share.OWED
+) -> list[TurnCommit]:
     """Return the plans of turns that take the result of an own activity each."""
     for _ in range(count):
         start(name, client_input)
-    plans = plan(hold(claim("w").instances))
-    answers = commit(plans)
+    answers = turn("w", share=share)
     found = []
     for answer in answers:
         assert answer.held is not None
         found.append((answer.held, [result_of(a) for a in answer.share]))
-    return plan(hold([c for c, _ in found], [r for _, results in found for r in results]))
+    return plan(hold([c for c, _ in found], [r for _, results in found for r in results]), share=share)
 
 
 def pad_history(pk: int, execution: str, start_at: int, length: int) -> None:

@@ -16,7 +16,7 @@ from orchestrations.engine.state import Status
 from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.commits import commit_safely
 from orchestrations.store import activities, advance, clock, leases
-from orchestrations.store.batch import Committed, TurnCommit
+from orchestrations.store.batch import Committed, Share, TurnCommit
 from orchestrations.store.claimed import ClaimedInstance
 from orchestrations.store.commit import commit_turns
 from orchestrations.store.models import ActivityTask, HistoryPart, InboxMessage, Instance, Schedule
@@ -42,7 +42,7 @@ from tests.store.holding import (
 WAYS = pytest.mark.parametrize("is_fast", [True, False], ids=["fast path", "whole way"])
 
 
-@activity
+@activity(at_most_once=True)
 def be_settled_elsewhere(_: Any) -> int:
     """While it runs its lease runs out, and another worker is quicker."""
 
@@ -248,9 +248,9 @@ def test_a_dropped_instance_still_gets_what_its_batch_mate_sends_to_it() -> None
 
 def test_a_result_settled_elsewhere_drops_its_plan_and_the_others_of_it_can_still_be_settled() -> None:
     pk = start("fan_out", 3)
-    (answer,) = turn("w")
+    (answer,) = turn("w", share=Share.LEASED)
     first, second, third = answer.share
-    held = _held_after(answer, pk, "w")
+    held = _held_after(answer)
     plans = plan(hold(held, [result_of(first, "10"), result_of(second, "20")]))
     # the first one's lease ran out; another worker claims and settles it
     ActivityTask.objects.filter(pk=first.id).update(lease_until=PAST)
@@ -280,8 +280,8 @@ def test_an_instance_whose_plan_fell_over_a_lost_result_is_not_left_under_our_le
 
 def test_results_whose_lease_was_lost_come_back_to_be_settled(three: list[str]) -> None:
     start("fan_out", 2)
-    answer = next(a for a in turn("w", share=True) if a.share)
-    held = _held_after(answer, answer.share[0].instance, "w")
+    answer = next(a for a in turn("w") if a.share)
+    held = _held_after(answer)
     results = [result_of(a) for a in answer.share]
     plans = plan(hold(held, results))
     leases.hand_back("w", lambda: {answer.share[0].id})
@@ -293,8 +293,8 @@ def test_results_whose_lease_was_lost_come_back_to_be_settled(three: list[str]) 
 def test_a_lease_that_was_lost_without_a_message_taken_drops_its_plan_alone() -> None:
     """Nothing that its plan takes has gone: the lease alone tells, before its history meets that of the other one."""
     pk = start("fan_out", 2)
-    (answer,) = turn("w")
-    held = _held_after(answer, pk, "w")
+    (answer,) = turn("w", share=Share.LEASED)
+    held = _held_after(answer)
     mate = begin_waiting("a")
     DurableClient().raise_event(mate, "a", 1)
     plans = plan(hold([*held, *claim("w").instances], [result_of(answer.share[0])]))
@@ -316,14 +316,11 @@ def test_a_commit_leaves_a_lease_alone_that_the_beat_after_the_next_still_finds(
     assert (Schedule.objects.get(pk=pk).lease_until == until) is is_kept
 
 
-def _held_after(answer: Committed, pk: int, owner: str) -> list[ClaimedInstance]:
+def _held_after(answer: Committed) -> list[ClaimedInstance]:
     """Return the instance as its holder knows it after the commit."""
     assert answer.is_kept
-    Schedule.objects.filter(pk=pk).update(lease_owner="", lease_until=None, due_at=clock.now())
-    ActivityTask.objects.filter(instance=pk).update(due_at="2100-01-01T00:00:00Z")
-    found = [row for row in claim(owner).instances if row.row.instance_id == pk]
-    ActivityTask.objects.filter(instance=pk).update(due_at=clock.now())
-    return found
+    assert answer.held is not None
+    return [answer.held]
 
 
 # --- a batch is poisoned

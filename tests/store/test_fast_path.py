@@ -12,8 +12,8 @@ from django.db import connection, transaction
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
 from orchestrations.store import activities, clock, guarded, looks, sql
-from orchestrations.store.batch import TurnCommit
-from orchestrations.store.claims import ACTIVITY
+from orchestrations.store.activities import ACTIVITY
+from orchestrations.store.batch import Share, TurnCommit
 from orchestrations.store.commit import commit_turns
 from orchestrations.store.inbox import SCHEDULE
 from orchestrations.store.models import ActivityTask, InboxMessage, Schedule
@@ -32,11 +32,11 @@ def plan_event(name: str = "x", *waits: str) -> list[TurnCommit]:
     return plan(hold(claim("w").instances))
 
 
-def plan_result(count: int = 1) -> list[TurnCommit]:
+def plan_result(count: int = 1, share: Share = Share.OWED) -> list[TurnCommit]:
     """Return the plans of turns that take the result of an own activity each."""
     for _ in range(count):
         start("sequence", 3)
-    answers = commit(plan(hold(claim("w").instances)))
+    answers = turn("w", share=share)
     held = [answer.held for answer in answers if answer.held is not None]
     return plan(hold(held, [result_of(activity) for answer in answers for activity in answer.share]))
 
@@ -100,6 +100,7 @@ def test_an_event_from_another_orchestration_counts() -> None:
 def test_a_turn_that_touches_nobody_else_takes_no_look() -> None:
     assert looks_taken(plan_event()) == 0
     assert looks_taken(plan_result(3)) == 0
+    assert looks_taken(plan_result(3, Share.LEASED)) == 0
 
 
 def test_what_has_come_since_the_look_is_looked_at() -> None:
@@ -147,7 +148,7 @@ def test_however_deliveries_and_commits_fall_none_is_forgotten() -> None:
 
 
 def test_a_miss_writes_nothing() -> None:
-    plans = plan_result(2)
+    plans = plan_result(2, Share.LEASED)
     ActivityTask.objects.filter(instance_id=plans[1].key).update(lease_owner="thief", lease_until=PAST)
     before = {row.pk: (row.position, row.revision) for row in Schedule.objects.all()}
     answers = commit(plans)
@@ -197,7 +198,7 @@ def test_guards_lock_the_instances_before_their_activities() -> None:
     """Whoever wants both takes the instance first, so nobody waits for us while we wait for him."""
     if not sql.is_postgres():
         pytest.skip("a transaction is alone there")
-    plans = plan_result()
+    plans = plan_result(1, Share.LEASED)
     activity = plans[0].results[0].activity.id
 
     def lock_both() -> None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from itertools import count
+from secrets import randbits
+
 from django.db import models
 
 from orchestrations.store.models.instances import Instance
 
+_ids = count(randbits(62))
+
+
+def new_id() -> int:
+    """Return an id that no attempt has had: a number of its own for each process to begin at, and one after the other.
+
+    Ids are drawn here and not by the database, since most attempts never become rows.
+    """
+    return next(_ids)
+
 
 class ActivityTask(models.Model):
-    """An attempt of an activity that is not settled. `lease_epoch` counts deliveries; settling removes the row.
+    """An attempt of an activity that is not settled, and that no lease of an instance owes. `lease_epoch` counts
+    deliveries; settling removes the row.
 
     `blocked`: no living worker of its queue has the function; it is not claimed until one comes (TSK-8).
     """
 
-    id = models.BigAutoField(primary_key=True)
+    id = models.BigIntegerField(primary_key=True, default=new_id)
     instance = models.ForeignKey(Instance, on_delete=models.CASCADE, related_name="activities", db_constraint=False)
     execution = models.CharField(max_length=32)
     sequence = models.IntegerField()

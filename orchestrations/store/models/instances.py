@@ -64,7 +64,8 @@ class Schedule(models.Model):
     `due_at` is the earliest instant at which something that counts waits for it, or null. `lease_owner`, `lease_until`
     and `lease_epoch` fence its turns; without a lease `lease_until` is null. `arrivals` counts deliveries of others to
     its inbox: while it stays the same, who has looked knows what waits. `position` is that of the next history event,
-    `history_size` the size of the history; `revision` counts visible changes.
+    `history_size` the size of the history; `revision` counts visible changes. `owed` names activities that are no rows,
+    as the burst which has the lease keeps them for itself (`store/owed.py`).
     """
 
     instance = models.OneToOneField(
@@ -89,8 +90,14 @@ class Schedule(models.Model):
     waiting = models.TextField(default="[]")
     blocked = models.CharField(max_length=32, default="", blank=True)
     blocked_detail = models.TextField(default="", blank=True)
+    owed = models.TextField(default="", blank=True)
 
     class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(owed="") | models.Q(lease_until__isnull=False), name="schedule_owes_by_lease"
+            ),
+        ]
         indexes = [
             # claims, the sweeper and its plan for the next second: what is due in a queue and nobody's
             models.Index(
