@@ -20,7 +20,7 @@ from orchestrations.runtime.parked import MISSING_FUNCTION, Parked
 from orchestrations.runtime.retries import through_locks
 from orchestrations.runtime.turns import Held, run_turn
 from orchestrations.runtime.worker_state import WorkerState
-from orchestrations.store import claims, clock, histories, leases, losses
+from orchestrations.store import claims, clock, histories, leases, losses, owed
 from orchestrations.store.activities import Result
 from orchestrations.store.batch import Committed, TurnCommit
 from orchestrations.store.births import capability_of
@@ -147,10 +147,11 @@ class Burst:
         return [*(result for one in self._held.values() for result in one.results), *self._hand.elsewhere]
 
     def _settle(self) -> None:
-        """Settle what goes through inboxes. Where the lease of such an instance is ours still, it may owe that."""
-        owing = [self._held[key] for key in {r.activity.instance for r in self._hand.elsewhere} & self._held.keys()]
-        if owing := [held for held in owing if held.claimed.row.owed]:
-            self._release(owing)
+        """Settle what goes through inboxes. What a lease of ours owes still becomes a row before."""
+        found = ((self._held.get(r.activity.instance), r.activity.id) for r in self._hand.elsewhere)
+        owing = {held.key for held, key in found if held and key in owed.read(held.claimed.row.owed)}
+        if owing:
+            self._release([self._held[key] for key in owing])
         self._hand.settle()
 
     def _turn(self, ready: list[Held]) -> None:
@@ -167,7 +168,7 @@ class Burst:
             return
         self._hand.share(commits, () if is_last else (self._queue,))
         crashpoint("before-commit")
-        answers = commit_safely(commits, clock.now(), self._worker.fingerprint)
+        answers = commit_safely(commits, clock.now(), self._worker.fingerprint, self._hand.keys(self._results()))
         crashpoint("after-commit")
         if answers is None:
             return self.give_up()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
@@ -17,7 +17,9 @@ from orchestrations.store.batch import Committed, TurnCommit
 TRIES = 5
 
 
-def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str) -> list[Committed] | None:
+def commit_safely(
+    commits: Sequence[TurnCommit], now: datetime, fingerprint: str, in_hand: Collection[int] = ()
+) -> list[Committed] | None:
     """Commit the plans; one answer for each, or None if it is not known what of them is stored, or will be.
 
     Turns are pure, so after a serialization failure, a deadlock or a broken connection the same plans are tried again.
@@ -46,7 +48,7 @@ def commit_safely(commits: Sequence[TurnCommit], now: datetime, fingerprint: str
             break
         else:
             return answers if number == 0 else _believe(commits, answers)
-    alone = [_commit_alone(one, now, fingerprint, has_broken=has_broken) for one in commits]
+    alone = [_commit_alone(one, now, fingerprint, in_hand, has_broken=has_broken) for one in commits]
     known = [answer for answer in alone if answer is not None]
     return _believe(commits, known) if len(known) == len(alone) else None
 
@@ -79,7 +81,9 @@ def _are_stored(commits: Sequence[TurnCommit]) -> bool:
     return True
 
 
-def _commit_alone(one: TurnCommit, now: datetime, fingerprint: str, *, has_broken: bool) -> Committed | None:
+def _commit_alone(
+    one: TurnCommit, now: datetime, fingerprint: str, in_hand: Collection[int], *, has_broken: bool
+) -> Committed | None:
     dropped = Committed(is_dropped=True, results_in_hand=one.results)
     try:
         return commit.commit_turns([one], now, conf.LEASE_SECONDS)[0]
@@ -92,5 +96,5 @@ def _commit_alone(one: TurnCommit, now: datetime, fingerprint: str, *, has_broke
             has_left_nothing = retry.is_lock_wait(error) or retry.is_conflict(error)
             return dropped if has_left_nothing and not has_broken else None
         message = f"What the turn decided cannot be stored ({type(error).__name__}: {error})."
-        leases.park(one.held, leases.Mark("payload", message, fingerprint), now)
+        leases.park(one.held, leases.Mark("payload", message, fingerprint), now, in_hand)
         return dropped

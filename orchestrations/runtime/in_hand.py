@@ -56,7 +56,7 @@ class ActivitiesInHand:
             c.share = [Share.OPEN] * len(c.queues)
         own = [(c, i) for c in commits for i, queue in enumerate(c.queues) if queue in queues]
         names = [c.plan.activities[i].name for c, i in own if c.plan]
-        room = {c.key: MOST_OWED - len(c.still_owed) for c, _ in own}
+        room = {c.key: MOST_OWED - len(c.still_owed) for c in commits}
         for (c, i), name, is_kept in zip(own, names, self._pace.keep(names), strict=True):
             if is_kept:
                 c.share[i] = self._as_kept(name) if i < room[c.key] else Share.LEASED

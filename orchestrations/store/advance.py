@@ -48,16 +48,17 @@ SCHEDULES = sql.Columns(
     held_by="text",
     held_epoch="int",
     held_arrivals="int",
+    held_execution="text",
     long_enough="time",
 )
-_PLAIN = [name for name in SCHEDULES.names[1:-4] if name != "lease_until"]
+_PLAIN = [name for name in SCHEDULES.names[1:-5] if name != "lease_until"]
 # A lease with two thirds of its time before it stays as it is: PostgreSQL touches no index then (a heap-only update),
 # and a beat, which comes at least twice in a lease and skips rows that are locked, finds it in time at its next turn.
 ASSIGN = ", ".join(f"{name} = v.{name}" for name in _PLAIN) + (
     ", lease_until = CASE WHEN t.lease_until >= v.long_enough THEN t.lease_until ELSE v.lease_until END"
     ", updated_at = COALESCE(v.turned_at, t.updated_at), revision = t.revision + 1"
 )
-OURS = "t.lease_owner = v.held_by AND t.lease_epoch = v.held_epoch"
+OURS = "t.lease_owner = v.held_by AND t.lease_epoch = v.held_epoch AND t.execution = v.held_execution"
 _RETURNING = {True: schedule_columns("t"), False: schedule_columns()}
 """For PostgreSQL, which would find some of the names in `v`, too; and for SQLite, which knows no alias there."""
 
@@ -177,6 +178,7 @@ def _schedule_of(
         "held_by": row.lease_owner,
         "held_epoch": row.lease_epoch,
         "held_arrivals": row.arrivals,
+        "held_execution": row.execution,
         "long_enough": now + (until - now) * 2 / 3 if answer.is_kept else None,
     }
 

@@ -211,7 +211,7 @@ def _read(rows: _Rows, attempts: _Rows, now: datetime) -> Claim:
     instances = [read_instance(schedule, facts[schedule.instance_id], names) for schedule in there]
     for one in instances:
         one.inbox = waiting.get(one.row.instance_id, Waiting())
-    activities = sorted((read_activity(row, names) for row in attempts), key=lambda activity: activity.id)
+    activities = [read_activity(row, names) for row in sorted(attempts, key=lambda row: (row[12], row[0]))]
     is_alone = any(one.row.losses for one in instances) or any(one.losses for one in activities)
     return Claim(instances, activities, full=is_alone)
 
@@ -276,7 +276,7 @@ def _lease_activities(wanted: _Wanted, *, unless: str, unless_lost: str) -> sql.
         f" WHERE {conditions.chosen('id', picked)}"
         " RETURNING id, lease_epoch, instance_id, execution, sequence, attempt, name, input, queue, losses,"
         f" (SELECT i.hub_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id) AS hub,"
-        f" (SELECT i.instance_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id) AS called",
+        f" (SELECT i.instance_id FROM {INSTANCE} i WHERE i.id = {ACTIVITY}.instance_id) AS called, due_at",
         [*parameters, wanted.owner, wanted.until],
     )
 

@@ -92,7 +92,8 @@ def _commit(commits: Sequence[TurnCommit], lost: set[int], now: datetime, until:
 def _is_ours(commit: TurnCommit, targets: dict[int, Target]) -> bool:
     row = commit.held.row
     target = targets.get(row.instance_id)
-    return target is not None and target.lease_owner == row.lease_owner and target.lease_epoch == row.lease_epoch
+    held = (row.lease_owner, row.lease_epoch, row.execution)
+    return target is not None and (target.lease_owner, target.lease_epoch, target.execution) == held
 
 
 def _hand_over(commits: Sequence[TurnCommit], now: datetime, until: datetime) -> None:

@@ -60,10 +60,8 @@ def release(held: Sequence[ClaimedInstance], now: datetime, in_hand: Collection[
 
 def _part_with(ours: Sequence[ClaimedInstance], in_hand: Collection[int], now: datetime) -> None:
     """Make rows of what these leases, which are locked, owe."""
-    owing = {one.row.instance_id: owed.read(one.row.owed) for one in ours if one.row.owed}
-    if owing:
-        owed.hand_over(list(owing), now)
-        _announce(_let_go(ACTIVITY, [key for debt in owing.values() for key in debt if key not in in_hand]))
+    debts = owed.hand_over([one.row.instance_id for one in ours if one.row.owed], now)
+    _announce(_let_go(ACTIVITY, [key for debt in debts.values() for key in debt if key not in in_hand]))
 
 
 def _free(ours: Sequence[ClaimedInstance], now: datetime) -> None:
@@ -121,7 +119,7 @@ def _take_debts(owner: str, now: datetime) -> list[int]:
     """Make rows of what a dead worker's leases owe, and fence what he may have sent before. Return what he holds."""
     held = _lock_held(SCHEDULE, owner)
     if owing := owed.hand_over(held, now):
-        condition, values = conditions.among("instance_id", owing)
+        condition, values = conditions.among("instance_id", list(owing))
         sql.run(f"UPDATE {SCHEDULE} SET lease_epoch = lease_epoch + 1 WHERE {condition}", values)
     return held
 

@@ -8,11 +8,12 @@ without a lease owes nothing, which the table checks.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
@@ -58,29 +59,28 @@ class Debt:
     until: datetime | None
 
 
-def hand_over(instances: Sequence[int], now: datetime, *, is_lost: bool = False) -> list[int]:
+def hand_over(instances: Sequence[int], now: datetime, *, is_lost: bool = False) -> dict[int, Owed]:
     """Make rows of what the leases of these instances owe; call it in a transaction, with their schedules locked.
 
     The rows are leased as their instances are; with `is_lost` to nobody, until now, and so count as lost with whoever
-    had them. Returns which of the instances owed something. Where the lease stays and a commit of its owner may be on
-    its way, raise the epoch: it would write the debts again.
+    had them. Returns instance → what it owed, of those that did. Where the lease stays and a commit of its owner may be
+    on its way, raise the epoch: it would write the debts again.
     """
     if not instances:
-        return []
+        return {}
     condition, values = conditions.among("instance_id", instances)
     columns = "instance_id, execution, queue, owed, lease_owner, CAST(lease_until AS text)"
     rows = sql.fetch(f"SELECT {columns} FROM {SCHEDULE} WHERE {condition} AND owed > ''", values)
     if not rows:
-        return []
+        return {}
     debts = [
         Debt(key, execution, queue, read(text), *(("", now) if is_lost else (owner, sql.read_time(until))))
         for key, execution, queue, text, owner, until in rows
     ]
     make_rows(debts, now)
-    owing = [debt.instance for debt in debts]
-    condition, values = conditions.among("instance_id", owing)
+    condition, values = conditions.among("instance_id", [debt.instance for debt in debts])
     sql.run(f"UPDATE {SCHEDULE} SET owed = '' WHERE {condition}", values)
-    return owing
+    return {debt.instance: debt.owed for debt in debts}
 
 
 def take_over(claimed: Sequence[ScheduleRow], now: datetime) -> None:
@@ -99,30 +99,37 @@ def take_over(claimed: Sequence[ScheduleRow], now: datetime) -> None:
 
 
 def make_rows(debts: Sequence[Debt], now: datetime) -> None:
-    """Insert what is owed as rows, leased as the debts say."""
+    """Insert what is owed as rows, leased as the debts say.
+
+    An event that cannot be read is left out: no replay of its instance can read it either, so it moves no more.
+    """
     parts = _load_parts([(one.instance, one.execution, place.part) for one in debts for place in one.owed.values()])
     news = []
     for one in debts:
         for pk, place in one.owed.items():
-            event = _read_event(parts.get((one.instance, place.part), ""), place.offset)
+            event = _read_event(parts.get((one.instance, place.part), []), place.offset)
             if event is not None:
                 news.append(NewActivity(pk, one.instance, one.execution, event, one.queue, one.owner, one.until))
     activities.insert(news, now)
 
 
-def _load_parts(keys: Sequence[tuple[int, str, int]]) -> dict[tuple[int, int], str]:
-    """Return (instance, part) → the texts of its events."""
+def _load_parts(keys: Sequence[tuple[int, str, int]]) -> dict[tuple[int, int], list[Any]]:
+    """Return (instance, part) → the members of its events."""
     condition, values = conditions.among_rows(
         "instance_id, execution, sequence", sorted(set(keys)), ("int", "text", "int")
     )
     rows = sql.fetch(f"SELECT instance_id, sequence, body FROM {HISTORY} WHERE {condition}", values)
-    return {(instance, part): body for instance, part, body in rows}
+    found: dict[tuple[int, int], list[Any]] = {}
+    for instance, part, body in rows:
+        with contextlib.suppress(ValueError):
+            found[instance, part] = json.loads(f"[{body}]")
+    return found
 
 
-def _read_event(body: str, offset: int) -> TaskScheduled | None:
-    """Return the event; None where it cannot be read: then its instance is parked by its next turn, which reads all."""
+def _read_event(events: Sequence[Any], offset: int) -> TaskScheduled | None:
+    """Return the event, by itself: those beside it may be of kinds that this version does not know."""
     try:
-        event = encoding.decode_all(body)[offset]
-    except (ValueError, KeyError, TypeError, IndexError):
+        event = encoding.from_members(events[offset])
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
     return event if isinstance(event, TaskScheduled) else None

@@ -69,8 +69,9 @@ def lock(commits: Sequence[TurnCommit]) -> Recipients:
 
 def _lock(commits: Sequence[TurnCommit], others: Sequence[int]) -> dict[int, Target]:
     """Lock the plans' own instances and those others. SQLite's transaction has locked all: where there are no others,
-    nothing need be read, for the update at the end finds out whose the leases are."""
-    if others or sql.is_postgres():
+    nothing need be read, for the update at the end finds out whose the leases are; but debts are not made rows blindly.
+    """
+    if others or sql.is_postgres() or any(c.ends and c.still_owed for c in commits):
         return inbox.lock([*(c.key for c in commits), *others])
     rows = [c.held.row for c in commits]
     return {

@@ -14,13 +14,15 @@ from orchestrations.store.owed import Place
 
 
 def draw(commits: Sequence[TurnCommit], until: datetime) -> None:
-    """Give each activity that the plans schedule its id; those that the burst keeps are leased until then."""
+    """Give each activity that the plans schedule its id, the same however often a commit is tried; those that the burst
+    keeps are leased until then."""
     for c in commits:
         execution, owner = c.held.facts.execution_id, c.held.row.lease_owner
+        drawn = [new.id for new in c.news] or [new_id() for _ in c.queues]
         c.news = []
-        for place, event in enumerate(c.plan.activities if c.plan else ()):
-            lease = (owner, until) if c.share[place] else ("", None)
-            c.news.append(NewActivity(new_id(), c.key, execution, event, c.queues[place], *lease))
+        for pk, event, queue, share in zip(drawn, c.plan.activities if c.plan else (), c.queues, c.share, strict=True):
+            lease = (owner, until) if share else ("", None)
+            c.news.append(NewActivity(pk, c.key, execution, event, queue, *lease))
 
 
 def rows(commits: Sequence[TurnCommit]) -> list[NewActivity]:

@@ -100,7 +100,7 @@ MUTANTS = {
         (
             Patch(
                 f"{STORE}.commit:_is_ours",
-                " and target.lease_owner == row.lease_owner and target.lease_epoch == row.lease_epoch",
+                " and (target.lease_owner, target.lease_epoch, target.execution) == held",
                 "",
             ),
             Patch(f"{STORE}.advance:write", "where=OURS, ", ""),

@@ -21,6 +21,7 @@ from orchestrations.store.claimed import ClaimedActivity, ClaimedInstance
 from orchestrations.store.claims import Claim, ClaimLimits
 from orchestrations.store.inbox import INBOX
 from orchestrations.store.models import Instance, Schedule
+from tests.histories import append
 from tests.store.concurrency import SECONDS, beside, held_beside, wait_until_blocked
 
 LEASE_SECONDS = 30.0
@@ -105,6 +106,12 @@ def turn(owner: str, *, share: int = Share.OWED, keep: bool = True) -> list[Comm
 def result_of(activity: ClaimedActivity, value: str = "1") -> Result:
     """Return a good outcome of the attempt."""
     return Result(activity, TaskCompleted(timestamp=clock.now(), task_scheduled_id=activity.sequence, result=value))
+
+
+def collide(commit: TurnCommit) -> None:
+    """Store what the plan's events collide with: the database refuses it."""
+    row = commit.held.row
+    append(row.instance_id, row.execution, row.position, [{"EventType": "GenericEvent"}])
 
 
 def start(name: str = "wait_for", client_input: Any = ("a",), **options: Any) -> int:

@@ -16,17 +16,18 @@ from orchestrations.engine.state import Status
 from orchestrations.runtime.bursts import Burst
 from orchestrations.runtime.commits import commit_safely
 from orchestrations.store import activities, advance, clock, leases
-from orchestrations.store.batch import Committed, Share, TurnCommit
+from orchestrations.store.batch import Committed, Share
 from orchestrations.store.claimed import ClaimedInstance
 from orchestrations.store.commit import commit_turns
 from orchestrations.store.models import ActivityTask, HistoryPart, InboxMessage, Instance, Schedule
 from tests.bursts import HINTS, drain, kinds_of, new_worker, status_of
-from tests.histories import append, count_events
+from tests.histories import count_events
 from tests.store.concurrency import at_once, beside, held_beside, run_beside, wait_until_blocked
 from tests.store.holding import (
     LEASE_SECONDS,
     PAST,
     claim,
+    collide,
     commit,
     commit_the_whole_way,
     held_commit,
@@ -329,7 +330,7 @@ def _held_after(answer: Committed) -> list[ClaimedInstance]:
 def test_a_poisoned_plan_parks_its_instance_and_the_others_commit(three: list[str]) -> None:
     plans = plan(hold(claim("w").instances))
     bad = plans[1]
-    _collide(bad)
+    collide(bad)
     answers = commit_safely(plans, clock.now(), "code")
     assert answers is not None
     assert [a.is_dropped for a in answers] == [False, True, False]
@@ -338,15 +339,9 @@ def test_a_poisoned_plan_parks_its_instance_and_the_others_commit(three: list[st
     assert [kinds_of(i).count("EventRaised") for i in three] == [int(i != bad.held.facts.instance_id) for i in three]
 
 
-def _collide(commit: TurnCommit) -> None:
-    """Store what the plan's events collide with."""
-    row = commit.held.row
-    append(row.instance_id, row.execution, row.position, [{"EventType": "GenericEvent"}])
-
-
 def test_a_database_error_in_a_commit_leaves_nothing_of_it(three: list[str]) -> None:
     plans = plan(hold(claim("w").instances))
-    _collide(plans[-1])
+    collide(plans[-1])
     before = (HistoryPart.objects.count(), InboxMessage.objects.count())
     with pytest.raises(DatabaseError):
         commit(plans)

@@ -12,13 +12,14 @@ from django.db import IntegrityError, transaction
 from orchestrations import OrchestrationContext, RetryOptions, activity, orchestrator
 from orchestrations.client.client import DurableClient
 from orchestrations.engine.state import Status
+from orchestrations.runtime.commits import commit_safely
 from orchestrations.store import activities, clock, leases, owed
 from orchestrations.store.claimed import ClaimedActivity, ClaimedInstance
 from orchestrations.store.models import ActivityTask, HistoryPart, InboxMessage, Instance, Schedule
 from orchestrations.store.owed import Place
 from tests.bursts import drain, kinds_of, status_of
 from tests.store.counting import count_cost
-from tests.store.holding import PAST, claim, commit, commit_the_whole_way, hold, plan, result_of, start, turn
+from tests.store.holding import PAST, claim, collide, commit, commit_the_whole_way, hold, plan, result_of, start, turn
 
 COUNTS = pytest.mark.parametrize("count", [1, 100])
 
@@ -183,6 +184,42 @@ def test_a_debt_whose_history_cannot_be_read_parks_its_instance_and_nobody_elses
     drain()
     assert Schedule.objects.get(pk=damaged.row.instance_id).blocked == "payload"
     assert status_of(sound.facts.instance_id) is Status.COMPLETED
+
+
+def test_an_event_of_an_unknown_kind_costs_its_neighbours_nothing() -> None:
+    """A newer version has written it, and an older one hands over."""
+    _, share = begin()
+    part = HistoryPart.objects.get()
+    HistoryPart.objects.update(body=f'{part.body},{{"EventType":"FromTheFuture"}}')
+    leases.hand_back("w")
+    assert rows() == dict.fromkeys(ids(share), "")
+
+
+def test_a_plan_that_the_database_refuses_leaves_its_results_and_what_is_in_hand_to_the_burst() -> None:
+    held, (first, second) = begin()
+    plans = plan(hold([held], [result_of(first)]))
+    collide(plans[0])
+    (answer,) = commit_safely(plans, clock.now(), "code", {first.id, second.id}) or []
+    assert answer.is_dropped
+    assert rows() == dict.fromkeys((first.id, second.id), "w")
+    assert Schedule.objects.get().blocked == "payload"
+    assert activities.settle(answer.results_in_hand, "w") == 1
+
+
+def test_an_end_whose_lease_was_lost_is_dropped_though_its_debts_are_rows_by_now() -> None:
+    held, (first, _) = begin("leave_two", "complete")
+    plans = plan(hold([held], [result_of(first)]))
+    leases.hand_back("w")
+    assert [one.is_dropped for one in commit(plans)] == [True]
+    assert status_of(held.facts.instance_id) is Status.RUNNING
+
+
+def test_a_continued_execution_is_committed_once_however_often_its_commit_arrives() -> None:
+    """It takes no message and no row away, and its history goes: only the execution tells that it was stored."""
+    held, (first, second) = begin("leave_two", "continue")
+    plans = plan(hold([held], [result_of(first)]))
+    assert [one.is_dropped for _ in range(2) for one in commit(plans)] == [False, True]
+    assert rows() == {second.id: "w"}
 
 
 def test_the_columns_text_says_where_each_event_is() -> None:

@@ -59,7 +59,7 @@ def _first(keys: QuerySet[Any, Any]) -> set[int]:
 
 
 def _of_activities(instances: Sequence[int]) -> dict[int, Blocked]:
-    rows = ActivityTask.objects.filter(instance__in=instances, blocked__gt="").order_by("-id")
+    rows = ActivityTask.objects.filter(instance__in=instances, blocked__gt="").order_by("-created_at", "-id")
     found: dict[int, Blocked] = {}
     names: dict[str, str] = {}
     for row in rows.only("instance_id", "name", "queue", "created_at")[:ROWS]:
@@ -85,7 +85,7 @@ def _of_queues(instances: Sequence[int]) -> dict[int, Blocked]:
         instance__in=instances, queue__in=queues, due_at__lte=until, lease_until=None, blocked=""
     )
     found: dict[int, Blocked] = {}
-    for row in waiting.only("instance_id", "name", "queue", "created_at").order_by("-id")[:ROWS]:
+    for row in waiting.only("instance_id", "name", "queue", "created_at").order_by("-created_at", "-id")[:ROWS]:
         found[row.instance_id] = _unserved(f"Activity '{row.name}'", row.queue, row.created_at)
     schedules = Schedule.objects.filter(pk__in=instances, queue__in=queues, due_at__lte=until, lease_until=None)
     for pk, queue, due_at in schedules.values_list("pk", "queue", "due_at"):

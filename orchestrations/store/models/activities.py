@@ -9,7 +9,7 @@ from django.db import models
 
 from orchestrations.store.models.instances import Instance
 
-_ids = count(randbits(62))
+_ids = count(1 + randbits(62))
 
 
 def new_id() -> int:
