@@ -60,10 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for side in sides:
             drivers.append(Driver(side, place))
             stack.callback(drivers[-1].stop)
-        for number in range(options.rounds):
-            for line in lines:
-                _ask(line, drivers if number % 2 == 0 else drivers[::-1])
-            print(f"  round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C: what there is by then is told
+            for number in range(options.rounds):
+                for line in lines:
+                    _ask(line, drivers if number % 2 == 0 else drivers[::-1])
+                print(f"  round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
     ours, peers = ([s.name for s in sides if s.name.startswith("ours") is is_ours] for is_ours in (True, False))
     print(tables(lines, ours, peers, {side.name: side.versions() for side in sides}))
     return 0

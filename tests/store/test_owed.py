@@ -284,7 +284,8 @@ def begin_and_end(context: OrchestrationContext) -> str:
 # --- a burst
 
 
-def test_a_burst_makes_no_row_for_a_step_and_rows_for_what_may_run_at_most_once_or_in_a_lane() -> None:
+def test_a_burst_makes_no_row_for_a_step_and_rows_for_what_may_run_at_most_once_or_in_a_lane(settings: Any) -> None:
+    settings.DURABLE_THREADS = 1
     instance_id = DurableClient().start_new("call", client_input="count_rows")
     drain()
     assert DurableClient().get_status(instance_id).output == 0
@@ -308,10 +309,10 @@ def count_rows_once(_: Any) -> int:
     return ActivityTask.objects.count()
 
 
-@activity
-async def count_rows_in_a_lane(_: Any) -> int:
+@activity(thread=True)
+def count_rows_in_a_lane(_: Any) -> int:
     """Return the same; what a lane runs outlives the burst."""
-    return await ActivityTask.objects.acount()
+    return ActivityTask.objects.count()
 
 
 def test_a_result_that_meets_a_suspended_instance_waits_in_its_inbox(settings: Any) -> None:

@@ -58,11 +58,16 @@ def _first(keys: QuerySet[Any, Any]) -> set[int]:
     return set(keys[:ROWS])
 
 
+def _newest_first(rows: QuerySet[ActivityTask]) -> list[ActivityTask]:
+    """Return the rows, the oldest one of each instance last; of very many, some: to sort them is to read them all."""
+    found = rows.only("instance_id", "name", "queue", "created_at")[:ROWS]
+    return sorted(found, key=lambda row: (row.created_at, row.pk), reverse=True)
+
+
 def _of_activities(instances: Sequence[int]) -> dict[int, Blocked]:
-    rows = ActivityTask.objects.filter(instance__in=instances, blocked__gt="").order_by("-created_at", "-id")
     found: dict[int, Blocked] = {}
     names: dict[str, str] = {}
-    for row in rows.only("instance_id", "name", "queue", "created_at")[:ROWS]:
+    for row in _newest_first(ActivityTask.objects.filter(instance__in=instances, blocked__gt="")):
         if row.name not in names:
             names[row.name] = _missing(row.name, row.queue)
         found[row.instance_id] = Blocked(reason=MISSING_FUNCTION, message=names[row.name], since=row.created_at)
@@ -85,7 +90,7 @@ def _of_queues(instances: Sequence[int]) -> dict[int, Blocked]:
         instance__in=instances, queue__in=queues, due_at__lte=until, lease_until=None, blocked=""
     )
     found: dict[int, Blocked] = {}
-    for row in waiting.only("instance_id", "name", "queue", "created_at").order_by("-created_at", "-id")[:ROWS]:
+    for row in _newest_first(waiting):
         found[row.instance_id] = _unserved(f"Activity '{row.name}'", row.queue, row.created_at)
     schedules = Schedule.objects.filter(pk__in=instances, queue__in=queues, due_at__lte=until, lease_until=None)
     for pk, queue, due_at in schedules.values_list("pk", "queue", "due_at"):
