@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.apps import apps
 from django.db import connection
@@ -23,7 +24,6 @@ from orchestrations.store.models import (
     Schedule,
     TaskHub,
 )
-from tests.histories import events_of, parts_of, positions_of
 
 Attempt = tuple[str, int, int]
 """Execution, sequence number, attempt."""
@@ -56,6 +56,17 @@ _OPEN = f"""
     JOIN json_each('[' || p.body || ']') e ON e.key = o.value ->> 2"""
 
 
+_RECORDS = f"""
+    SELECT i.id, p.failure, s.due_at, h.name, i.instance_id, i.status, s.execution, p.output, s.lease_owner, s.blocked,
+        above.instance_id
+    FROM {_INSTANCE} i JOIN {TaskHub._meta.db_table} h ON h.id = i.hub_id JOIN {_SCHEDULE} s ON s.instance_id = i.id
+    LEFT JOIN {Payload._meta.db_table} p ON p.instance_id = i.id LEFT JOIN {_INSTANCE} above ON above.id = i.parent_id
+    ORDER BY i.id"""
+_PARTS = f"SELECT instance_id, execution, sequence, count, body FROM {_HISTORY} ORDER BY instance_id, sequence"
+_WAITING = f"SELECT instance_id, body FROM {_INBOX} ORDER BY id"
+_COUNTS = f"SELECT instance_id, count(*) FROM {_ACTIVITY} GROUP BY instance_id"
+
+
 @dataclass
 class Record:
     """One instance as it is stored. `waiting` are the events in its inbox, `strays` rows of other executions."""
@@ -65,11 +76,11 @@ class Record:
     status: str
     execution: str
     output: str | None
-    failure_message: str | None
     owner: str
-    due_at: datetime | None
     blocked: str
     parent: str | None
+    due_at: datetime | None = None
+    failure_message: str | None = None
     history: list[HistoryEvent] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     waiting: list[HistoryEvent] = field(default_factory=list)
@@ -137,36 +148,35 @@ def statuses() -> dict[str, str]:
 
 
 def read_all() -> Iterator[Record]:
-    """Yield every instance with all that belongs to it."""
-    for row in Instance.objects.select_related("hub", "parent", "schedule").order_by("pk"):
-        payload = Payload.objects.filter(pk=row.pk).first() or Payload()
-        schedule = row.schedule
-        record = Record(
-            hub=row.hub.name,
-            instance_id=row.instance_id,
-            status=row.status,
-            execution=schedule.execution,
-            output=payload.output,
-            failure_message=json.loads(payload.failure)["ErrorMessage"] if payload.failure else None,
-            owner=schedule.lease_owner,
-            due_at=schedule.due_at,
-            blocked=schedule.blocked,
-            parent=row.parent.instance_id if row.parent else None,
-        )
-        parts = parts_of(row.instance_id).filter(instance=row.pk)
-        present = parts.filter(execution=schedule.execution)
-        record.strays = parts.count() - present.count()
-        record.numbers, record.history = positions_of(present), events_of(present)
-        record.waiting = [
-            encoding.decode(body)
-            for body in InboxMessage.objects.filter(instance=row.pk).order_by("id").values_list("body", flat=True)
-        ]
-        record.activities = ActivityTask.objects.filter(instance=row.pk).count()
+    """Yield every instance with all that belongs to it. A statement for each table: this is done for every seed."""
+    parts, waiting = _by_instance(_PARTS), _by_instance(_WAITING)
+    activities = dict(sql.fetch(_COUNTS, []))
+    for key, failure, due_at, *values in sql.fetch(_RECORDS, []):
+        record = Record(*values)
+        record.failure_message = json.loads(failure)["ErrorMessage"] if failure else None
+        record.due_at = sql.read_time(due_at)
+        for execution, first, count, body in parts.get(key, ()):
+            if execution == record.execution:
+                record.numbers += range(first, first + count)
+                record.history += encoding.decode_all(body)
+            else:
+                record.strays += 1
+        record.waiting = [encoding.decode(body) for (body,) in waiting.get(key, ())]
+        record.activities = activities.get(key, 0)
         yield record
 
 
 def orphans() -> list[str]:
     """Return which rows belong to no instance (I16)."""
-    known = Instance.objects.values("pk")
     models = (HistoryPart, InboxMessage, ActivityTask, Schedule, Payload)
-    return [m._meta.db_table for m in models if m.objects.exclude(instance__in=known).exists()]
+    tables = [model._meta.db_table for model in models]
+    looks = [f"EXISTS (SELECT 1 FROM {t} WHERE instance_id NOT IN (SELECT id FROM {_INSTANCE}))" for t in tables]
+    (found,) = sql.fetch(f"SELECT {', '.join(looks)}", [])
+    return [table for table, is_there in zip(tables, found, strict=True) if is_there]
+
+
+def _by_instance(statement: str) -> dict[int, list[tuple[Any, ...]]]:
+    found: dict[int, list[tuple[Any, ...]]] = {}
+    for instance, *values in sql.fetch(statement, []):
+        found.setdefault(instance, []).append(tuple(values))
+    return found
